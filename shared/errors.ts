@@ -1,0 +1,202 @@
+/**
+ * The catalogue of errors. A code is stable, is documented here, and decides the HTTP status, the exit code of the
+ * command line, whether trying again can help, and what the person is told to do. Match on the code, never on the text.
+ */
+export type Retry = 'never' | 'later' | 'after-change'
+
+type Entry = {
+  readonly status: number
+  readonly exit: number
+  readonly retry: Retry
+  /** What happened, with `{field}` places filled from the details. */
+  readonly what: string
+  /** What to do; the end of every message. */
+  readonly hint: string
+}
+
+type Text = readonly [what: string, hint: string]
+
+const entry = (status: number, exit: number, retry: Retry, [what, hint]: Text): Entry => ({
+  status,
+  exit,
+  retry,
+  what,
+  hint,
+})
+
+// Exit codes: 1 failed, 2 wrong use, 3 done in part, 4 not allowed, 5 not found, 6 cannot reach something, 7 damaged data.
+export const CATALOGUE = {
+  VALIDATION_FAILED: entry(400, 2, 'after-change', [
+    '{field}: {problem}.',
+    'Correct the field and send it again.',
+  ]),
+  UNAUTHENTICATED: entry(401, 4, 'after-change', [
+    'The token is missing, unknown or expired.',
+    'Send "Authorization: Bearer <token>" with a valid token.',
+  ]),
+  PERMISSION_DENIED: entry(403, 4, 'after-change', [
+    'The token lacks the scope "{scope}".',
+    'Use a token that has this scope.',
+  ]),
+  RESOURCE_NOT_FOUND: entry(404, 5, 'never', [
+    'There is no {resource} {id}.',
+    'Check the id; list what there is to find it.',
+  ]),
+  CONFLICT: entry(409, 1, 'after-change', [
+    '{problem}.',
+    'Look at the present state and decide again.',
+  ]),
+  INVALID_STATE: entry(409, 1, 'after-change', [
+    '{resource} is {status}, so this cannot be done.',
+    'Wait for, or bring about, the state that it needs.',
+  ]),
+  RESOURCE_HAS_DEPENDENCIES: entry(409, 1, 'after-change', [
+    '{resource} is still used by {count} {users}.',
+    'Remove those first.',
+  ]),
+  OPERATION_IN_PROGRESS: entry(409, 1, 'later', [
+    'A {operation} of this {resource} is running already ({id}).',
+    'Wait until it ends, or cancel it.',
+  ]),
+  KEY_REQUIRED: entry(409, 4, 'after-change', [
+    'This needs a key that the control plane does not have: {problem}.',
+    'Give --identity FILE, or approve the open request.',
+  ]),
+  GONE: entry(410, 5, 'never', ['{resource} {id} existed and is gone.', 'Choose another one.']),
+  PAYLOAD_TOO_LARGE: entry(413, 2, 'after-change', [
+    'The body is larger than {limit} bytes.',
+    'Send less at once.',
+  ]),
+  LIMIT_EXCEEDED: entry(422, 1, 'after-change', [
+    'The limit of {limit} {what} is reached.',
+    'Remove some, or raise the limit.',
+  ]),
+  RATE_LIMITED: entry(429, 1, 'later', [
+    'Too many requests with this token.',
+    'Wait for the time in Retry-After.',
+  ]),
+  INTERNAL: entry(500, 1, 'later', [
+    'The control plane failed at something that it should not fail at.',
+    'Try again; if it stays, look for the request id in the log.',
+  ]),
+  STORAGE_UNAVAILABLE: entry(503, 6, 'later', [
+    'The storage {storage} did not do "{verb}": {problem}.',
+    'Check its endpoint, credentials and bucket.',
+  ]),
+  DATABASE_UNAVAILABLE: entry(503, 6, 'later', [
+    'The database cannot be reached: {problem}.',
+    'Check DATABASE_URL, or that the embedded server can start.',
+  ]),
+  AGENT_OFFLINE: entry(503, 6, 'later', [
+    'The agent of server {server} is not connected.',
+    'Start it there: holdfast-agent run.',
+  ]),
+  // What an agent reports
+  PROTOCOL_VERSION: entry(409, 1, 'after-change', [
+    'This end speaks protocol {ours}, the other {theirs}.',
+    'Update the older of the two.',
+  ]),
+  PROTOCOL_VIOLATION: entry(400, 1, 'never', [
+    'The other end broke the protocol: {problem}.',
+    'Update both ends; if it stays, report it.',
+  ]),
+  ENROLMENT_REFUSED: entry(403, 4, 'after-change', [
+    'The enrolment was refused: {problem}.',
+    'Make a new enrolment token and use it once, within its time.',
+  ]),
+  RECIPIENTS_NOT_PINNED: entry(409, 4, 'after-change', [
+    'The control plane asks to encrypt to recipients that this agent has not pinned (fingerprint {fingerprint}).',
+    'If you meant to change the keys, enrol the agent again and confirm this fingerprint; if not, the control plane may be hijacked.',
+  ]),
+  LEASE_LOST: entry(409, 1, 'later', [
+    'The run {run} belongs to a newer epoch.',
+    'Nothing to do: the newer attempt goes on.',
+  ]),
+  GRANT_REFUSED: entry(409, 1, 'never', [
+    'The control plane refused to sign {what}: {problem}.',
+    'See the log of the control plane.',
+  ]),
+  POLICY_REFUSED: entry(403, 4, 'after-change', [
+    'The local policy of this server does not allow {what}.',
+    'Widen the policy file on the server itself, as root.',
+  ]),
+  SOURCE_UNREADABLE: entry(409, 3, 'after-change', [
+    'Cannot read {path}: {problem}.',
+    'Check that it exists and that the agent may read it.',
+  ]),
+  UPLOAD_FAILED: entry(503, 6, 'later', [
+    'The upload of {key} failed: {problem}.',
+    'Check that this server reaches the storage.',
+  ]),
+  CLOCK_SKEW: entry(503, 6, 'after-change', [
+    'The clocks of control plane and storage differ by {seconds} s.',
+    'Correct the clock.',
+  ]),
+  CANCELED: entry(409, 1, 'never', ['It was canceled.', 'Start it again when wanted.']),
+  // What a reader of a vault reports
+  DAMAGED: entry(500, 7, 'after-change', [
+    '{what} is damaged: {problem}.',
+    'Restore the object from a copy of the bucket, or choose another backup.',
+  ]),
+  MISSING_OBJECT: entry(500, 7, 'after-change', [
+    'The object {key} is missing.',
+    'Restore it from a copy of the bucket, or choose another backup.',
+  ]),
+  WRONG_KEY: entry(409, 4, 'after-change', [
+    'None of the given identities opens {what}.',
+    'Give the identity of the recovery kit or of the encryption key.',
+  ]),
+  UNSUPPORTED: entry(409, 1, 'after-change', [
+    '{what} needs the feature "{feature}", which this version does not know.',
+    'Use a newer version.',
+  ]),
+  NOT_A_VAULT: entry(404, 5, 'after-change', [
+    'There is no vault in {where}.',
+    'Name the folder that holds "vaults", or the URLs of its objects.',
+  ]),
+  TARGET_UNSAFE: entry(409, 1, 'after-change', [
+    '{path} cannot be written safely: {problem}.',
+    'Restore into an empty folder.',
+  ]),
+  WRONG_USE: entry(400, 2, 'after-change', ['{problem}.', 'See --help.']),
+  INTERNAL_AGENT: entry(500, 1, 'later', [
+    'The agent failed at something that it should not fail at: {problem}.',
+    'Look at its log.',
+  ]),
+} as const satisfies Record<string, Entry>
+
+export type ErrorCode = keyof typeof CATALOGUE
+
+export type Details = Readonly<Record<string, string | number | boolean | readonly string[] | null>>
+
+/** The only error class of the product. `details` fill the message's places and go to the client: no secrets in them. */
+export class Failure extends Error {
+  readonly code: ErrorCode
+  readonly details: Details
+
+  constructor(code: ErrorCode, details: Details = {}, options?: ErrorOptions) {
+    super(describe(code, details), options)
+    this.name = 'Failure'
+    this.code = code
+    this.details = details
+  }
+}
+
+/** The full sentence for a person: what happened, to what, what to do. */
+export const describe = (code: ErrorCode, details: Details): string => {
+  const { what, hint } = CATALOGUE[code]
+  const filled = what.replace(/\{(\w+)\}/g, (_, name: string) => String(details[name] ?? 'unknown'))
+  return `${filled} ${hint}`
+}
+
+export const fail = (code: ErrorCode, details: Details = {}, options?: ErrorOptions): Failure =>
+  new Failure(code, details, options)
+
+export const isErrorCode = (text: string): text is ErrorCode => Object.hasOwn(CATALOGUE, text)
+
+export const hasCode = (error: unknown, code: ErrorCode): error is Failure =>
+  error instanceof Failure && error.code === code
+
+/** The text of any thrown thing, for a `problem` field. */
+export const problemOf = (error: unknown): string =>
+  error instanceof Error ? error.message : String(error)

@@ -1,0 +1,28 @@
+import { defineConfig } from 'vitest/config'
+
+/** `groupOrder` runs the cheap projects first; `system` starts real processes and goes last, one file at a time. */
+const project = (name: string, groupOrder: number, testTimeout: number): object => ({
+  extends: true,
+  test: {
+    name,
+    include: [`test/${name}/**/*.test.ts`],
+    testTimeout,
+    hookTimeout: testTimeout,
+    pool: 'forks',
+    fileParallelism: name !== 'system',
+    sequence: { groupOrder },
+  },
+})
+
+export default defineConfig({
+  root: new URL('..', import.meta.url).pathname,
+  test: {
+    projects: [
+      project('spec', 0, 60_000),
+      project('arch', 1, 60_000),
+      project('flow', 2, 60_000),
+      project('contract', 3, 180_000),
+      project('system', 4, 600_000),
+    ],
+  },
+})
