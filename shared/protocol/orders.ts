@@ -1,0 +1,124 @@
+/** Control plane → agent, once the connection is open. Each type has a heading in PROTOCOL.md. */
+import { type Static, Type } from '../schema.ts'
+import { base64url, envelope, id, list, ofRun, problem, recipients, text, whole } from './fields.ts'
+
+export const FilesSource = Type.Object({
+  type: Type.Literal('files'),
+  paths: list(text(4096), 1000),
+  exclude: Type.Optional(list(text(4096), 1000)),
+})
+
+export const BackupStart = Type.Object({
+  type: Type.Literal('backup.start'),
+  ...envelope,
+  ...ofRun,
+  lease_seconds: whole,
+  job: id,
+  job_name: text(200),
+  vault: Type.Object({ id, is_new: Type.Boolean(), recipients }),
+  catalog_epoch: whole,
+  /** Number of this backup in its (vault, job), one above the parent's. */
+  sequence: whole,
+  /** The newest committed backup of this job in this vault. */
+  parent: Type.Union([
+    Type.Null(),
+    Type.Object({ backup: id, sequence: whole, record_sha256: base64url(32) }),
+  ]),
+  /** Sequence numbers of this (vault, job) that are still kept, as [first, last] runs. */
+  kept: list(Type.Tuple([whole, whole]), 1000),
+  sources: list(FilesSource, 100),
+  gc_epoch: whole,
+  /** Packs condemned, retired or deleted since the agent's last gc_epoch: their blobs count as absent. */
+  gone: list(whole, 10_000),
+  pack_bytes: whole,
+})
+
+export const BackupCancel = Type.Object({
+  type: Type.Literal('backup.cancel'),
+  ...envelope,
+  ...ofRun,
+})
+
+/** A block of fresh pack numbers: `first` to `first + count - 1`. */
+export const NumbersGiven = Type.Object({
+  type: Type.Literal('numbers.given'),
+  ...envelope,
+  run: id,
+  first: whole,
+  count: whole,
+})
+
+/** A signed PUT of one object: these headers, this body, nothing else, before `expires_at` (ms). */
+export const Grant = Type.Object({
+  no: whole,
+  key: text(1024),
+  url: text(4096),
+  headers: Type.Record(Type.String({ maxLength: 64 }), Type.String({ maxLength: 2048 })),
+  expires_at: whole,
+})
+
+export const GrantsGiven = Type.Object({
+  type: Type.Literal('grants.given'),
+  ...envelope,
+  run: id,
+  grants: list(Grant, 64),
+})
+
+/** These objects are now *stored* in the catalog: later runs may count on them. */
+export const ObjectsConfirmed = Type.Object({
+  type: Type.Literal('objects.confirmed'),
+  ...envelope,
+  run: id,
+})
+
+export const PageTaken = Type.Object({ type: Type.Literal('commit.taken'), ...envelope, run: id })
+
+export const CommitDone = Type.Object({
+  type: Type.Literal('commit.done'),
+  ...envelope,
+  run: id,
+  sequence: whole,
+  gc_epoch: whole,
+})
+
+/** Packs that the commit references and the store does not have: send them again from the source. */
+export const CommitMissing = Type.Object({
+  type: Type.Literal('commit.missing'),
+  ...envelope,
+  run: id,
+  packs: list(whole, 10_000),
+})
+
+/** Answer to a heartbeat: the runs whose lease was renewed, and those that the agent no longer holds. */
+export const Leases = Type.Object({
+  type: Type.Literal('leases'),
+  ...envelope,
+  renewed: list(Type.Object({ ...ofRun, lease_seconds: whole }), 100),
+  lost: list(id, 100),
+})
+
+/** The request in `re` was not done. */
+export const RequestFailed = Type.Object({
+  type: Type.Literal('failed'),
+  ...envelope,
+  problem,
+})
+
+export const ORDERS = {
+  'backup.start': BackupStart,
+  'backup.cancel': BackupCancel,
+  'numbers.given': NumbersGiven,
+  'grants.given': GrantsGiven,
+  'objects.confirmed': ObjectsConfirmed,
+  'commit.taken': PageTaken,
+  'commit.done': CommitDone,
+  'commit.missing': CommitMissing,
+  leases: Leases,
+  failed: RequestFailed,
+} as const
+
+export type BackupStart = Static<typeof BackupStart>
+export type Grant = Static<typeof Grant>
+export type FilesSource = Static<typeof FilesSource>
+export type Orders = { [K in keyof typeof ORDERS]: Static<(typeof ORDERS)[K]> }
+export type Order = Orders[keyof Orders]
