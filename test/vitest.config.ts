@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
 
 /** `groupOrder` runs the cheap projects first; `system` starts real processes and goes last, one file at a time. */
@@ -15,8 +16,9 @@ const project = (name: string, groupOrder: number, testTimeout: number): object 
 })
 
 export default defineConfig({
-  root: new URL('..', import.meta.url).pathname,
+  root: fileURLToPath(new URL('..', import.meta.url)),
   test: {
+    reporters: ['default', fileURLToPath(new URL('support/closing-line.ts', import.meta.url))],
     projects: [
       project('spec', 0, 60_000),
       project('arch', 1, 60_000),

@@ -1,0 +1,4 @@
+#!/usr/bin/env node
+import { runProgram } from './ensure.js'
+
+await runProgram('server/main.ts', process.argv.slice(2))

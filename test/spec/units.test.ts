@@ -1,0 +1,45 @@
+import { describe, expect, test } from 'vitest'
+import {
+  formatBytes,
+  formatCount,
+  formatSpan,
+  GiB,
+  KiB,
+  MiB,
+  MINUTE,
+  SECOND,
+} from '#shared/units.ts'
+
+describe('sizes, spans and counts read well', () => {
+  test('bytes take the largest unit that leaves at least one', () => {
+    expect([0, 999, 1023, KiB, 1536, MiB - 1, 12.3 * GiB].map(formatBytes)).toEqual([
+      '0 B',
+      '999 B',
+      '1023 B',
+      '1.0 KiB',
+      '1.5 KiB',
+      '1.0 MiB',
+      '12.3 GiB',
+    ])
+  })
+
+  test('spans name at most two units', () => {
+    expect([400, 9_960, 12 * SECOND, 185 * SECOND, 127 * MINUTE].map(formatSpan)).toEqual([
+      '0.4 s',
+      '10.0 s',
+      '12 s',
+      '3 min 05 s',
+      '2 h 07 min',
+    ])
+  })
+
+  test('counts are grouped by thousands', () => {
+    expect([0, 999, 1000, 106_624, 1_000_000].map(formatCount)).toEqual([
+      '0',
+      '999',
+      '1,000',
+      '106,624',
+      '1,000,000',
+    ])
+  })
+})
