@@ -4,7 +4,7 @@ import { ensureInstalled, environment, findNode, foreground, ROOT } from './ensu
 const bin = (path) => `${ROOT}node_modules/${path}`
 
 const STATIC = [
-  ['format', [bin('@biomejs/biome/bin/biome'), 'format', '.']],
+  ['format', [bin('prettier/bin/prettier.cjs'), '--check', '--log-level', 'warn', '.']],
   ['types', [bin('typescript/bin/tsc'), '-p', '.']],
   ['lint', [bin('eslint/bin/eslint.js'), '--config', 'test/arch/eslint.config.js', '.']],
   [
