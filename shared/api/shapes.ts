@@ -1,0 +1,68 @@
+/** Shapes that every resource shares: one schema validates, types and documents (API.md, "Conventions"). */
+import { type Static, type TSchema, Type } from '../schema.ts'
+
+const UUID = '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$'
+
+/** Any UUID is a well-formed id: one that is not ours is 404, not 400. Ours are UUIDv7. */
+export const id = Type.String({ pattern: UUID, description: 'UUIDv7' })
+export const name = Type.String({ minLength: 1, maxLength: 200, pattern: '\\S' })
+export const time = Type.String({ description: 'ISO 8601, UTC' })
+export const bytes = Type.Integer({ minimum: 0, description: 'bytes' })
+export const count = Type.Integer({ minimum: 0 })
+/** A token, a recipient or any other text without line breaks that is shown and stored as it is. */
+export const line = (maxLength: number): Type.TString =>
+  Type.String({ minLength: 1, maxLength, pattern: '^[^\\x00-\\x1f\\x7f]+$' })
+export const nullable = <S extends TSchema>(schema: S): Type.TUnion<[S, Type.TNull]> =>
+  Type.Union([schema, Type.Null()])
+export const oneOf = <const V extends readonly string[]>(...values: V): Type.TUnsafe<V[number]> =>
+  Type.Unsafe<V[number]>({ type: 'string', enum: [...values] })
+
+/** A request body: a field that is not here is refused by name. */
+export const body = <P extends Type.TProperties>(properties: P): Type.TObject<P> =>
+  Type.Object(properties, { additionalProperties: false })
+
+/** ISO 8601 (`P7D`, `PT15M`) or short (`90s`, `15m`, `12h`, `1d`, `4w`), or whole seconds; see durations.ts. */
+export const duration = Type.Union([
+  Type.String({ minLength: 2, maxLength: 32 }),
+  Type.Integer({ minimum: 1 }),
+])
+
+export const one = <S extends TSchema>(data: S): Type.TObject<{ data: S }> => Type.Object({ data })
+
+export const ListMeta = Type.Object({
+  request_id: Type.String(),
+  total: count,
+  total_is_lower_bound: Type.Optional(Type.Boolean()),
+  limit: count,
+  offset: count,
+  next_cursor: nullable(Type.String()),
+})
+
+export const many = <S extends TSchema>(
+  item: S,
+): Type.TObject<{ data: Type.TArray<S>; meta: typeof ListMeta }> =>
+  Type.Object({ data: Type.Array(item), meta: ListMeta })
+
+const pageSize = Type.Integer({ minimum: 1, maximum: 100 })
+
+/** What every list takes; `sortable` are the fields that it can be sorted by. */
+const paging = {
+  limit: Type.Optional(pageSize),
+  size: Type.Optional(pageSize),
+  page_size: Type.Optional(pageSize),
+  offset: Type.Optional(Type.Integer({ minimum: 0, maximum: 1_000_000 })),
+  cursor: Type.Optional(Type.String({ minLength: 1, maxLength: 1000 })),
+  sort: Type.Optional(Type.String({ minLength: 1, maxLength: 60 })),
+  sort_by: Type.Optional(Type.String({ minLength: 1, maxLength: 60 })),
+  sort_order: Type.Optional(oneOf('asc', 'desc')),
+}
+
+export const listQuery = <P extends Type.TProperties>(
+  filters: P,
+): Type.TObject<P & typeof paging> =>
+  Type.Object({ ...filters, ...paging }, { additionalProperties: false })
+
+const Paging = Type.Object(paging)
+export type Paging = Static<typeof Paging>
+
+export const IdParams = Type.Object({ id })
