@@ -55,7 +55,7 @@ export const frameLength = (frame: Uint8Array): number => {
   const bytes = view(frame)
   const header = parseHeader(bytes)
   let at = header.length
-  for (let last = false; !last; ) {
+  for (let last = false; !last;) {
     need(bytes, at + 3)
     const block = bytes.readUIntLE(at, 3)
     const type = (block >> 1) & 3
