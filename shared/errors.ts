@@ -112,6 +112,18 @@ export const CATALOGUE = {
     'The run {run} belongs to a newer epoch.',
     'Nothing to do: the newer attempt goes on.',
   ]),
+  RUN_LOST: entry(409, 1, 'later', [
+    'The agent no longer works on this backup: it was restarted, or lost its state.',
+    'Start the backup again; what was uploaded is not sent twice.',
+  ]),
+  RUN_TOO_LONG: entry(409, 1, 'later', [
+    'The backup took longer than its job allows.',
+    'Raise the timeout of the job, or back up less with it.',
+  ]),
+  AGENT_CLONED: entry(403, 4, 'after-change', [
+    'The agent of server {server} presents an older count of connections ({joins}, expected above {known}): it was copied, or rolled back to an earlier state.',
+    'Stop the copy; enrol this machine again with a new enrolment token.',
+  ]),
   GRANT_REFUSED: entry(409, 1, 'never', [
     'The control plane refused to sign {what}: {problem}.',
     'See the log of the control plane.',

@@ -251,7 +251,11 @@ const greeting = (state: AgentGreeting, frame: string, now: Ms): AgentStep => {
       if (version < state.ours.oldest || version > state.ours.current)
         return close('version', `version ${String(version)} was not offered`)
       const beat = Math.max(1, message.heartbeat_seconds) * SECOND
-      return [{ at: 'open', version, beat, heard: now, beaten: now }, [{ kind: 'opened', message }]]
+      // The first heartbeat goes out at once: it presents the runs that outlived the last connection.
+      return [
+        { at: 'open', version, beat, heard: now, beaten: now },
+        [{ kind: 'opened', message }, { kind: 'beat' }],
+      ]
     }
   }
 }

@@ -179,10 +179,10 @@ describe('the control plane', () => {
 })
 
 describe('the agent', () => {
-  test('proves itself, opens, and then delivers orders', () => {
+  test('proves itself, opens, presents its runs at once, and then delivers orders', () => {
     expect(agent([...agentOpens, frame(cancel)])).toEqual([
       { at: 'open', version: 1, beat: 10_000, heard: 0, beaten: 0 },
-      ['challenged', 'send', 'opened', 'deliver'],
+      ['challenged', 'send', 'opened', 'beat', 'deliver'],
     ])
   })
 
