@@ -1,0 +1,165 @@
+/**
+ * The states of a run (a backup from its creation to its end), and the only author of them.
+ *
+ *   pending ──dispatched──▶ running ──committed──▶ completed | partial
+ *      │                    │  ▲ │
+ *      │        lease over  ▼  │ │ presented: the same run under a new epoch
+ *      │               (detached)│
+ *      └──cancel──▶ canceled ◀───┴──▶ failed
+ *
+ * A lease names the connection (`link`, the agent's join counter: each connection has a higher one) that holds the run.
+ * When it runs out the run is *detached*: it may still be worked on, so it keeps its place. Only the agent's word, or
+ * the deadline, ends it without a commit (ARCHITECTURE.md, "The data path of a backup", 2). Final states are final.
+ */
+import { type Details, describe, type ErrorCode } from '#shared/errors.ts'
+import type { Ms } from '#shared/units.ts'
+
+export type Problem = {
+  readonly code: string
+  readonly message: string
+  readonly details?: Details
+}
+
+export type Lease = { readonly link: number; readonly until: Ms }
+
+export type Run =
+  | { readonly at: 'pending'; readonly epoch: number }
+  | {
+      readonly at: 'running'
+      readonly epoch: number
+      /** `null` = detached. */
+      readonly lease: Lease | null
+      /** The agent has said that it works on it (or has presented it). */
+      readonly accepted: boolean
+      readonly cancelAsked: boolean
+      readonly deadline: Ms
+    }
+  | { readonly at: 'completed' | 'partial'; readonly epoch: number }
+  | { readonly at: 'failed' | 'canceled'; readonly epoch: number; readonly problem: Problem }
+
+export type Running = Extract<Run, { at: 'running' }>
+
+export type RunEvent =
+  /** The run is offered on `link`. `deadline` counts on the first offer only. */
+  | { readonly kind: 'dispatched'; readonly lease: Lease; readonly deadline: Ms }
+  | { readonly kind: 'accepted'; readonly epoch: number }
+  | { readonly kind: 'refused'; readonly epoch: number; readonly problem: Problem }
+  /** A heartbeat on `lease.link` lists the run, or does not. */
+  | { readonly kind: 'presented'; readonly lease: Lease }
+  | { readonly kind: 'absent'; readonly link: number }
+  | { readonly kind: 'tick'; readonly now: Ms }
+  | { readonly kind: 'cancel'; readonly problem: Problem }
+  | {
+      readonly kind: 'ended'
+      readonly epoch: number
+      readonly status: 'failed' | 'canceled'
+      readonly problem: Problem
+    }
+  | { readonly kind: 'committed'; readonly epoch: number; readonly errors: boolean }
+
+/**
+ * `changed`: store the new state. `same`: the event holds and changes nothing. `lost`: whoever sent it no longer holds
+ * the run (LEASE_LOST), nothing changes. `not-now`: the event does not apply to this state.
+ */
+export type Verdict = 'changed' | 'same' | 'lost' | 'not-now'
+export type Step = readonly [Run, Verdict]
+
+export const isFinal = (run: Run): boolean => run.at !== 'pending' && run.at !== 'running'
+
+/** Whether a message sent under `epoch` may act on the run. */
+export const holds = (run: Run, epoch: number): run is Running =>
+  run.at === 'running' && run.epoch === epoch
+
+const problem = (code: ErrorCode, details: Details): Problem => ({
+  code,
+  message: describe(code, details),
+})
+
+const GONE = problem('RUN_LOST', {})
+const LATE = problem('RUN_TOO_LONG', {})
+const CANCELED = problem('CANCELED', {})
+
+const offered = (run: Run, lease: Lease, deadline: Ms): Step => {
+  if (run.at === 'pending')
+    return [
+      { at: 'running', epoch: run.epoch + 1, lease, accepted: false, cancelAsked: false, deadline },
+      'changed',
+    ]
+  if (run.at !== 'running') return [run, 'not-now']
+  // An offer that never arrived is made again, under a new epoch, on the next connection.
+  const unheard = !run.accepted && (run.lease === null || run.lease.link < lease.link)
+  return unheard ? [{ ...run, epoch: run.epoch + 1, lease }, 'changed'] : [run, 'not-now']
+}
+
+const presented = (run: Running, lease: Lease): Step => {
+  if (run.lease !== null && run.lease.link > lease.link) return [run, 'lost']
+  const epoch = run.lease?.link === lease.link ? run.epoch : run.epoch + 1
+  return [{ ...run, epoch, lease, accepted: true }, 'changed']
+}
+
+/**
+ * The agent does not have the run. Reports of one connection arrive in order, so once a run was accepted its absence
+ * means that it is gone; before that the offer may still be on its way.
+ */
+const absent = (run: Running, link: number): Step => {
+  if (run.lease !== null && run.lease.link > link) return [run, 'lost']
+  if (!run.accepted) return [run, 'same']
+  return run.cancelAsked
+    ? [{ at: 'canceled', epoch: run.epoch, problem: CANCELED }, 'changed']
+    : [{ at: 'failed', epoch: run.epoch, problem: GONE }, 'changed']
+}
+
+const tick = (run: Running, now: Ms): Step => {
+  if (now >= run.deadline) return [{ at: 'failed', epoch: run.epoch, problem: LATE }, 'changed']
+  if (run.lease !== null && now >= run.lease.until) return [{ ...run, lease: null }, 'changed']
+  return [run, 'same']
+}
+
+type OfEpoch = Extract<RunEvent, { readonly epoch: number }>
+type OfAnyone = Exclude<RunEvent, OfEpoch | { readonly kind: 'dispatched' }>
+
+const byHolder = (run: Running, event: OfEpoch): Step => {
+  const { epoch } = run
+  if (event.epoch !== epoch) return [run, 'lost']
+  switch (event.kind) {
+    case 'accepted':
+      return run.accepted ? [run, 'same'] : [{ ...run, accepted: true }, 'changed']
+    case 'refused':
+      return [{ at: 'failed', epoch, problem: event.problem }, 'changed']
+    case 'ended':
+      return [{ at: event.status, epoch, problem: event.problem }, 'changed']
+    case 'committed':
+      return [{ at: event.errors ? 'partial' : 'completed', epoch }, 'changed']
+  }
+}
+
+const whileRunning = (run: Running, event: OfAnyone): Step => {
+  switch (event.kind) {
+    case 'presented':
+      return presented(run, event.lease)
+    case 'absent':
+      return absent(run, event.link)
+    case 'tick':
+      return tick(run, event.now)
+    case 'cancel':
+      return run.cancelAsked ? [run, 'same'] : [{ ...run, cancelAsked: true }, 'changed']
+  }
+}
+
+/** What `event` makes of `run`. */
+export const step = (run: Run, event: RunEvent): Step => {
+  if (event.kind === 'dispatched') return offered(run, event.lease, event.deadline)
+  switch (run.at) {
+    case 'pending':
+      if (event.kind === 'cancel')
+        return [{ at: 'canceled', epoch: run.epoch, problem: event.problem }, 'changed']
+      return event.kind === 'tick' ? [run, 'same'] : [run, 'lost']
+    case 'running':
+      return 'epoch' in event ? byHolder(run, event) : whileRunning(run, event)
+    case 'completed':
+    case 'partial':
+    case 'failed':
+    case 'canceled':
+      return event.kind === 'cancel' || event.kind === 'tick' ? [run, 'not-now'] : [run, 'lost']
+  }
+}
