@@ -5,6 +5,7 @@ import { holds, isFinal, type Run, type RunEvent, step } from '#server/core/back
 const lease = (link: number, until = 100): { link: number; until: number } => ({ link, until })
 const problem = { code: 'CANCELED', message: 'x' }
 const PENDING: Run = { at: 'pending', epoch: 0 }
+const start = (): Run => PENDING
 const dispatched = (link: number): RunEvent => ({
   kind: 'dispatched',
   lease: lease(link),
@@ -108,7 +109,7 @@ describe('whatever happens', () => {
   test('final states are final, epochs never fall, and no old epoch changes anything', () => {
     fc.assert(
       fc.property(fc.array(anyEvent, { maxLength: 40 }), (events) => {
-        let run = PENDING
+        let run = start()
         for (const event of events) {
           const [next, verdict] = step(run, event)
           if (isFinal(run)) expect(next).toBe(run)
@@ -126,7 +127,7 @@ describe('whatever happens', () => {
   test('at most one connection holds a run: an older one never takes it from a newer', () => {
     fc.assert(
       fc.property(fc.array(anyEvent, { maxLength: 40 }), (events) => {
-        let run = PENDING
+        let run = start()
         for (const event of events) {
           const [next] = step(run, event)
           const before = run.at === 'running' ? run.lease : null
