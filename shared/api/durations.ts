@@ -11,7 +11,9 @@ const parseText = (text: string): Ms | null => {
   if (short !== null) return Number(short[1]) * (UNITS[short[2] ?? ''] ?? 0)
   const iso = ISO.exec(text)
   if (iso === null || text.endsWith('P') || text.endsWith('T')) return null
-  const [weeks, days, hours, minutes, seconds] = iso.slice(1).map((part) => Number(part ?? 0))
+  const [weeks, days, hours, minutes, seconds] = iso
+    .slice(1)
+    .map((part: string | undefined) => Number(part ?? 0))
   return (
     (weeks ?? 0) * 7 * DAY +
     (days ?? 0) * DAY +

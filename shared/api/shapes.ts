@@ -3,6 +3,13 @@ import { type Static, type TSchema, Type } from '../schema.ts'
 
 const UUID = '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$'
 
+/** What the texts of these patterns are, for the person whose text does not match. */
+export const PATTERN_WORDS: ReadonlyMap<string, string> = new Map([
+  [UUID, 'is not an id (a UUID)'],
+  ['\\S', 'must not be blank'],
+  ['^/[^\\x00]*$', 'must be an absolute path'],
+])
+
 /** Any UUID is a well-formed id: one that is not ours is 404, not 400. Ours are UUIDv7. */
 export const id = Type.String({ pattern: UUID, description: 'UUIDv7' })
 export const name = Type.String({ minLength: 1, maxLength: 200, pattern: '\\S' })
@@ -62,7 +69,6 @@ export const listQuery = <P extends Type.TProperties>(
 ): Type.TObject<P & typeof paging> =>
   Type.Object({ ...filters, ...paging }, { additionalProperties: false })
 
-const Paging = Type.Object(paging)
-export type Paging = Static<typeof Paging>
+export type Paging = Static<Type.TObject<typeof paging>>
 
 export const IdParams = Type.Object({ id })

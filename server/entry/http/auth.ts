@@ -1,0 +1,91 @@
+/** Who is calling, and may they: bearer tokens, one scope a route, a budget of requests a token (API.md). */
+import { createHash } from 'node:crypto'
+import rateLimit from '@fastify/rate-limit'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { SCOPES, type Scope, TOKEN_PATTERN } from '#shared/api/tokens.ts'
+import { fail } from '#shared/errors.ts'
+import { SECOND } from '#shared/units.ts'
+import type { Caller, Tokens } from '../../ports.ts'
+
+/** What a route asks of its caller. `public`: nothing; `agent`: the route authenticates on its own. */
+export type RouteScope = Scope | 'public' | 'agent'
+
+const ROUTE_SCOPES: readonly string[] = [...SCOPES, 'public', 'agent'] satisfies RouteScope[]
+const TOKEN = new RegExp(TOKEN_PATTERN)
+const BEARER = /^Bearer +(\S+) *$/i
+
+const isRouteScope = (value: unknown): value is RouteScope =>
+  typeof value === 'string' && ROUTE_SCOPES.includes(value)
+
+const declaredScope = (config: unknown): RouteScope | null =>
+  typeof config === 'object' && config !== null && 'scope' in config && isRouteScope(config.scope)
+    ? config.scope
+    : null
+
+export const hashToken = (token: string): Uint8Array => createHash('sha256').update(token).digest()
+
+const presented = (request: FastifyRequest): string | null => {
+  const token = BEARER.exec(request.headers.authorization ?? '')?.[1]
+  return token !== undefined && TOKEN.test(token) ? token : null
+}
+
+const callers = new WeakMap<FastifyRequest, Caller>()
+
+/** The authenticated caller; a handler of a route with a scope always has one. */
+export const callerOf = (request: FastifyRequest): Caller => {
+  const caller = callers.get(request)
+  if (caller === undefined) throw fail('UNAUTHENTICATED')
+  return caller
+}
+
+const budgetKey = (request: FastifyRequest): string => {
+  const caller = callers.get(request)
+  return caller === undefined ? `ip:${request.ip}` : `token:${caller.token}`
+}
+
+export type AuthOptions = { readonly tokens: Tokens; readonly requestsPerMinute: number }
+
+type Budget = (request: FastifyRequest, reply: FastifyReply) => Promise<void>
+
+const makeBudget = (app: FastifyInstance, max: number): Budget => {
+  const take = app.createRateLimit({
+    max,
+    timeWindow: 60 * SECOND,
+    keyGenerator: budgetKey,
+  })
+  return async (request, reply) => {
+    const state = await take(request)
+    if (state.isAllowed) return
+    reply.header('x-ratelimit-limit', state.max)
+    reply.header('x-ratelimit-remaining', state.remaining)
+    reply.header('x-ratelimit-reset', state.ttlInSeconds)
+    if (!state.isExceeded) return
+    reply.header('retry-after', state.ttlInSeconds)
+    throw fail('RATE_LIMITED', { retry_after_seconds: state.ttlInSeconds })
+  }
+}
+
+/**
+ * Only the token's SHA-256 is looked up, by an index: how long that takes says nothing about the 256 random bits of
+ * any token. Failed attempts draw on the budget of their address.
+ */
+export const authenticate = async (app: FastifyInstance, options: AuthOptions): Promise<void> => {
+  await app.register(rateLimit, { global: false })
+  const spend = makeBudget(app, options.requestsPerMinute)
+  app.addHook('onRoute', (route) => {
+    if (declaredScope(route.config) === null)
+      throw new Error(`the route ${String(route.method)} ${route.url} declares no scope`)
+  })
+  app.addHook('onRequest', async (request, reply) => {
+    if (request.is404) return
+    const scope = declaredScope(request.routeOptions.config)
+    if (scope === 'public' || scope === 'agent') return
+    const token = presented(request)
+    const caller = token === null ? null : await options.tokens.find(hashToken(token))
+    if (caller !== null) callers.set(request, caller)
+    await spend(request, reply)
+    if (caller === null) throw fail('UNAUTHENTICATED')
+    if (scope === null || !caller.scopes.includes(scope))
+      throw fail('PERMISSION_DENIED', { scope: scope ?? 'none', scopes: caller.scopes })
+  })
+}
