@@ -100,7 +100,7 @@ export function* chunks(
     held -= start
   }
   for (const slice of slices) {
-    for (let from = 0; from < slice.length; ) {
+    for (let from = 0; from < slice.length;) {
       const part = slice.subarray(from, from + buffer.length - held)
       buffer.set(part, held)
       held += part.length

@@ -58,7 +58,8 @@ export const parseFullLocator = (value: unknown): FullLocator => {
 
 const parts = (list: readonly unknown[]): Locator => {
   const [pack, frameOffset, frameLength, offset, length, id] = list
-  if (!isPackNo(pack) || !isSize(frameOffset) || !isSize(frameLength)) throw damaged('no such frame')
+  if (!isPackNo(pack) || !isSize(frameOffset) || !isSize(frameLength))
+    throw damaged('no such frame')
   if (!isSize(offset) || !isSize(length) || !isHash(id)) throw damaged('no such run')
   if (frameLength === 0 || frameLength > MAX_FRAME) throw damaged('its frame is too long')
   if (length === 0 || offset + length > MAX_CONTENT) throw damaged('its run leaves the frame')

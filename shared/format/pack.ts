@@ -97,7 +97,11 @@ export type IndexedFrame = {
  */
 export function* readPackIndex(
   plaintextLength: number,
-): Generator<{ readonly start: number; readonly end: number }, readonly IndexedFrame[], Uint8Array> {
+): Generator<
+  { readonly start: number; readonly end: number },
+  readonly IndexedFrame[],
+  Uint8Array
+> {
   const tail = yield { start: Math.max(0, plaintextLength - TRAILER), end: plaintextLength }
   const { offset, length } = readTrailer(tail, plaintextLength)
   if (length === 0) throw damaged('it has none')
@@ -118,7 +122,8 @@ export const packIndexOf = (plaintext: Uint8Array): readonly IndexedFrame[] => {
 const parseIndex = (bytes: Uint8Array, end: number): readonly IndexedFrame[] => {
   const index = parseJson(bytes)
   if (index.format !== FORMAT) throw damaged('it is of another format')
-  if (index.requires !== undefined) throw fail('UNSUPPORTED', { what: 'A pack', feature: String(index.requires) })
+  if (index.requires !== undefined)
+    throw fail('UNSUPPORTED', { what: 'A pack', feature: JSON.stringify(index.requires) })
   if (!Array.isArray(index.frames)) throw damaged('it lists no frames')
   const list: readonly unknown[] = index.frames
   let next = 0
@@ -139,7 +144,11 @@ const parseJson = (bytes: Uint8Array): RawIndex => {
     const value: unknown = JSON.parse(parseUtf8(bytes) ?? '')
     if (isRaw(value)) return value
   } catch (error) {
-    throw fail('DAMAGED', { what: 'The index of a pack', problem: problemOf(error) }, { cause: error })
+    throw fail(
+      'DAMAGED',
+      { what: 'The index of a pack', problem: problemOf(error) },
+      { cause: error },
+    )
   }
   throw damaged('it is not an object')
 }
@@ -166,4 +175,5 @@ const parsePiece = (value: unknown): IndexedPiece => {
   return { offset, length, id }
 }
 
-const damaged = (problem: string): Error => fail('DAMAGED', { what: 'The index of a pack', problem })
+const damaged = (problem: string): Error =>
+  fail('DAMAGED', { what: 'The index of a pack', problem })

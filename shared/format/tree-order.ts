@@ -35,7 +35,6 @@ export const compareDirs = (a: Bytes, b: Bytes): number => {
 }
 
 /** Negative, zero or positive: by directory in pre-order, then by the raw bytes of the name. */
-// eslint-disable-next-line max-params
 export const compareOrder = (aDir: Bytes, aName: Bytes, bDir: Bytes, bName: Bytes): number => {
   if (aDir !== bDir) return compareDirs(aDir, bDir)
   if (aName === bName) return 0
@@ -62,14 +61,20 @@ export const sideOf = (range: Range, place: Place): -1 | 0 | 1 => {
 const sign = (order: number): -1 | 0 | 1 => (order === 0 ? 0 : order < 0 ? -1 : 1)
 
 /** The path of an entry. */
-export const pathOf = (dir: Bytes, name: Bytes): Bytes => (dir === '/' ? `/${name}` : `${dir}/${name}`)
+export const pathOf = (dir: Bytes, name: Bytes): Bytes =>
+  dir === '/' ? `/${name}` : `${dir}/${name}`
+
+/** Most bytes of a name, and of a directory: with every byte escaped, lines that carry both stay below 64 KiB. */
+export const MAX_NAME = 1024
+export const MAX_DIR = 8192
 
 /** A name that can stand in a directory: not empty, not `.` or `..`, without slash and NUL, bytes only. */
-export const isName = (name: Bytes): boolean => NAME.test(name) && name !== '.' && name !== '..'
+export const isName = (name: Bytes): boolean =>
+  name.length <= MAX_NAME && NAME.test(name) && name !== '.' && name !== '..'
 
 /** `/`, or names with a slash before each. */
 export const isDir = (dir: Bytes): boolean =>
-  dir === '/' || (DIR.test(dir) && !DOTS.test(dir))
+  dir === '/' || (dir.length <= MAX_DIR && DIR.test(dir) && !DOTS.test(dir))
 
 const NAME = /^[\x01-.0-\xff]+$/
 const DIR = /^(?:\/[\x01-.0-\xff]+)+$/
