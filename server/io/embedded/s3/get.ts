@@ -1,0 +1,134 @@
+import { createReadStream } from 'node:fs'
+import type { OutgoingHttpHeaders } from 'node:http'
+import { pipeline } from 'node:stream/promises'
+import { MiB } from '#shared/units.ts'
+import { answer, needBucket, subjectOf, unquoted, type Exchange } from './exchange.ts'
+import { checksumHeaders, objectHeaders, refuseVersion } from './object-headers.ts'
+import { openObject, type ObjectInfo, type OpenedObject } from './objects.ts'
+import { refuse } from './refusal.ts'
+import { hasQuery, type S3Request } from './request.ts'
+
+/** Both ends included, as in HTTP. */
+type Span = { readonly first: number; readonly last: number }
+
+/** The one range asked for; null for none, several or one that HTTP says to ignore. Throws `InvalidRange`. */
+export const parseRange = (text: string | undefined, size: number): Span | null => {
+  const [, from, to] = /^bytes\s*=\s*(\d{0,15})\s*-\s*(\d{0,15})$/.exec(text ?? '') ?? []
+  if (from === undefined || to === undefined || (from === '' && to === '')) return null
+  const unsatisfiable = (): Error =>
+    refuse('InvalidRange', undefined, {
+      RangeRequested: text ?? '',
+      ActualObjectSize: String(size),
+    })
+  if (from === '') {
+    if (Number(to) === 0 || size === 0) throw unsatisfiable()
+    return { first: Math.max(0, size - Number(to)), last: size - 1 }
+  }
+  const first = Number(from)
+  if (to !== '' && Number(to) < first) return null
+  if (first >= size) throw unsatisfiable()
+  return { first, last: to === '' ? size - 1 : Math.min(Number(to), size - 1) }
+}
+
+const lists = (header: string, etag: string): boolean =>
+  header.split(',').some((one) => one.trim() === '*' || unquoted(one) === etag)
+
+/** HTTP dates have whole seconds. */
+const isLater = (modified: number, date: string): boolean | null => {
+  const limit = Date.parse(date)
+  return Number.isNaN(limit) ? null : Math.floor(modified / 1000) * 1000 > limit
+}
+
+/** The preconditions of a read, in the order of RFC 9110 section 13.2.2; throws `PreconditionFailed`. */
+export const preconditions = (
+  headers: ReadonlyMap<string, string>,
+  prefix: string,
+  { modified, metadata }: ObjectInfo,
+): 'go-on' | 'not-modified' => {
+  const given = (name: string): string | undefined => headers.get(prefix + name)
+  const failed = (condition: string): Error =>
+    refuse('PreconditionFailed', undefined, { Condition: prefix + condition })
+  const [match, none] = [given('if-match'), given('if-none-match')]
+  const [since, until] = [given('if-modified-since'), given('if-unmodified-since')]
+  if (match !== undefined) {
+    if (!lists(match, metadata.etag)) throw failed('if-match')
+  } else if (until !== undefined && isLater(modified, until) === true) {
+    throw failed('if-unmodified-since')
+  }
+  if (none !== undefined) return lists(none, metadata.etag) ? 'not-modified' : 'go-on'
+  return since !== undefined && isLater(modified, since) === false ? 'not-modified' : 'go-on'
+}
+
+const rangeOf = (request: S3Request, { size, metadata }: ObjectInfo): Span | null => {
+  if (hasQuery(request, 'partNumber'))
+    throw refuse('NotImplemented', undefined, { Query: 'partNumber' })
+  const only = request.headers.get('if-range')
+  if (only !== undefined && unquoted(only) !== metadata.etag) return null
+  return parseRange(request.headers.get('range'), size)
+}
+
+const extent = (span: Span | null, size: number): OutgoingHttpHeaders =>
+  span === null
+    ? { 'content-length': size }
+    : {
+        'content-length': span.last - span.first + 1,
+        'content-range': `bytes ${span.first}-${span.last}/${size}`,
+      }
+
+const sendBytes = async (
+  { response }: Exchange,
+  object: OpenedObject,
+  span: Span | null,
+): Promise<void> => {
+  const { first, last } = span ?? { first: 0, last: object.size - 1 }
+  if (last < first) {
+    response.end()
+    return
+  }
+  const bytes = createReadStream('', {
+    fd: object.handle,
+    start: first,
+    end: last,
+    highWaterMark: MiB / 2,
+    autoClose: false,
+  })
+  await pipeline(bytes, response, { end: false })
+  // A file that somebody cut short in place: the missing bytes must not look like a finished answer.
+  if (bytes.bytesRead === last - first + 1) response.end()
+  else response.destroy()
+}
+
+const send = async (exchange: Exchange, object: OpenedObject): Promise<void> => {
+  const { request, response } = exchange
+  const headers = objectHeaders(request, object)
+  if (preconditions(request.headers, '', object) === 'not-modified') {
+    const { etag, 'last-modified': modified } = headers
+    answer(exchange, 304, { etag, 'last-modified': modified })
+    return
+  }
+  const span = rangeOf(request, object)
+  const checksum =
+    span === null && request.headers.get('x-amz-checksum-mode')?.toUpperCase() === 'ENABLED'
+      ? checksumHeaders(object.metadata)
+      : {}
+  response.writeHead(span === null ? 200 : 206, {
+    ...headers,
+    ...extent(span, object.size),
+    ...checksum,
+  })
+  if (request.method === 'HEAD') response.end()
+  else await sendBytes(exchange, object, span)
+}
+
+/** GetObject and HeadObject. */
+export const getObject = async (exchange: Exchange): Promise<void> => {
+  refuseVersion(exchange.request)
+  await needBucket(exchange)
+  const object = await openObject(exchange.disk, subjectOf(exchange))
+  if (object === null) throw refuse('NoSuchKey', undefined, { Key: exchange.request.key })
+  try {
+    await send(exchange, object)
+  } finally {
+    await object.handle.close()
+  }
+}

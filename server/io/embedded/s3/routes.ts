@@ -1,0 +1,102 @@
+import {
+  bucketLocation,
+  bucketVersioning,
+  createBucket,
+  deleteBucket,
+  headBucket,
+  listBuckets,
+} from './buckets.ts'
+import type { Action } from './exchange.ts'
+import { getObject } from './get.ts'
+import { listObjects } from './list.ts'
+import { deleteObject, putObject } from './put.ts'
+import { refuse, type RefusalCode } from './refusal.ts'
+import type { S3Request } from './request.ts'
+
+/** Query names that make another operation of the same method and path. */
+const SUBRESOURCES = [
+  'accelerate',
+  'acl',
+  'analytics',
+  'attributes',
+  'cors',
+  'delete',
+  'encryption',
+  'intelligent-tiering',
+  'inventory',
+  'legal-hold',
+  'lifecycle',
+  'location',
+  'logging',
+  'metadataTable',
+  'metrics',
+  'notification',
+  'object-lock',
+  'ownershipControls',
+  'policy',
+  'policyStatus',
+  'publicAccessBlock',
+  'renameObject',
+  'replication',
+  'requestPayment',
+  'restore',
+  'retention',
+  'select',
+  'session',
+  'tagging',
+  'torrent',
+  'uploadId',
+  'uploads',
+  'versioning',
+  'versions',
+  'website',
+] as const
+
+type Subresource = (typeof SUBRESOURCES)[number]
+
+/** What may stand behind a method: the level and, for another operation, its query name. */
+type Route = `${string} ${'service' | 'bucket' | 'object'}${'' | `?${Subresource}`}`
+
+const ROUTES: Readonly<Partial<Record<Route, Action>>> = {
+  'GET service': listBuckets,
+  'PUT bucket': createBucket,
+  'HEAD bucket': headBucket,
+  'DELETE bucket': deleteBucket,
+  'GET bucket': listObjects,
+  'GET bucket?location': bucketLocation,
+  'GET bucket?versioning': bucketVersioning,
+  'GET object': getObject,
+  'HEAD object': getObject,
+  'PUT object': putObject,
+  'DELETE object': deleteObject,
+}
+
+/** Configurations that this endpoint does not have: asking for one answers that there is none. */
+const NONE: Readonly<Partial<Record<Route, RefusalCode>>> = {
+  'GET bucket?policy': 'NoSuchBucketPolicy',
+  'GET bucket?lifecycle': 'NoSuchLifecycleConfiguration',
+  'GET bucket?tagging': 'NoSuchTagSet',
+  'GET object?tagging': 'NoSuchTagSet',
+  'GET bucket?encryption': 'ServerSideEncryptionConfigurationNotFoundError',
+  'GET bucket?object-lock': 'ObjectLockConfigurationNotFoundError',
+  'GET bucket?publicAccessBlock': 'NoSuchPublicAccessBlockConfiguration',
+}
+
+const METHODS = new Set(['GET', 'HEAD', 'PUT', 'POST', 'DELETE'])
+
+/** The operation that a request names, or `NotImplemented` / `MethodNotAllowed`. */
+export const route = (request: S3Request): Action => {
+  const level = request.bucket === '' ? 'service' : request.key === '' ? 'bucket' : 'object'
+  const names = new Set(request.query.map(([name]) => name))
+  const subresource = SUBRESOURCES.find((name) => names.has(name))
+  const name: Route =
+    subresource === undefined
+      ? `${request.method} ${level}`
+      : `${request.method} ${level}?${subresource}`
+  const action = ROUTES[name]
+  if (action !== undefined) return action
+  const none = NONE[name]
+  if (none !== undefined) throw refuse(none)
+  if (!METHODS.has(request.method) || level === 'service') throw refuse('MethodNotAllowed')
+  throw refuse('NotImplemented', `${name} is not implemented by this endpoint.`)
+}

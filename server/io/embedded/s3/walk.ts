@@ -1,0 +1,151 @@
+import { isUtf8 } from 'node:buffer'
+import { lstat, opendir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { bucketPath, ifThere, type Disk } from './disk.ts'
+import { asideFragment, asideRoot } from './place.ts'
+
+/**
+ * The keys of a bucket in UTF-8 byte order, from any point on. Inside here a key is a *binary string*, one character a
+ * byte: those compare with `<` in exactly that order. A folder sorts as its name with a slash behind it.
+ */
+export type Cursor = {
+  /** Keys up to this one are past. The consumer may move it forward while it walks. */
+  after: string
+  /** Those that begin with it are past too. */
+  wholly: boolean
+}
+
+export const toBinary = (key: string): string => Buffer.from(key).toString('latin1')
+
+export const fromBinary = (key: string): string => Buffer.from(key, 'latin1').toString('utf8')
+
+/** Names held at once for one folder; a larger folder is read again for each further so many. */
+const WINDOW = 8192
+
+type Tree = {
+  readonly root: string
+  /** What a name adds to the key, null for names that are no part of one. */
+  readonly fragment: (name: string, isFolder: boolean) => string | null
+}
+
+type Entry = { readonly path: string; readonly key: string; readonly isFolder: boolean }
+
+type Scope = { readonly tree: Tree; readonly cursor: Cursor; readonly prefix: string }
+
+const isPast = (cursor: Cursor, { key, isFolder }: Entry): boolean => {
+  if (cursor.wholly && key.startsWith(cursor.after)) return true
+  if (!isFolder) return key <= cursor.after
+  return key < cursor.after && !cursor.after.startsWith(key)
+}
+
+const isWanted = ({ cursor, prefix }: Scope, entry: Entry): boolean =>
+  (entry.key.startsWith(prefix) || (entry.isFolder && prefix.startsWith(entry.key))) &&
+  !isPast(cursor, entry)
+
+const order = (a: Entry, b: Entry): number => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0)
+
+type Listed = {
+  readonly name: string
+  isDirectory(): boolean
+  isFile(): boolean
+  isSymbolicLink(): boolean
+}
+
+const kindOf = async (path: string, listed: Listed): Promise<'file' | 'folder' | 'other'> => {
+  if (listed.isFile()) return 'file'
+  if (listed.isDirectory()) return 'folder'
+  if (listed.isSymbolicLink()) return 'other'
+  // Some file systems do not say in a listing what an entry is.
+  const stats = await ifThere(lstat(path))
+  return stats?.isFile() === true ? 'file' : stats?.isDirectory() === true ? 'folder' : 'other'
+}
+
+const entryOf = async ({ tree }: Scope, folder: Entry, listed: Listed): Promise<Entry | null> => {
+  const bytes = Buffer.from(listed.name, 'latin1')
+  if (!isUtf8(bytes)) return null
+  const path = join(folder.path, bytes.toString('utf8'))
+  const kind = await kindOf(path, listed)
+  if (kind === 'other') return null
+  const fragment = tree.fragment(listed.name, kind === 'folder')
+  return fragment === null
+    ? null
+    : { path, key: folder.key + fragment, isFolder: kind === 'folder' }
+}
+
+/** The first entries of a folder that are wanted and come after `from`, in order; `more` when there are others behind. */
+const readWindow = async (
+  scope: Scope,
+  folder: Entry,
+  from: Entry | null,
+): Promise<{ readonly entries: readonly Entry[]; readonly more: boolean }> => {
+  const handle = await ifThere(opendir(folder.path, { encoding: 'latin1', bufferSize: 512 }))
+  if (handle === null) return { entries: [], more: false }
+  let entries: Entry[] = []
+  let more = false
+  for await (const listed of handle) {
+    const entry = await entryOf(scope, folder, listed)
+    if (entry === null || !isWanted(scope, entry)) continue
+    if (from !== null && order(entry, from) <= 0) continue
+    entries.push(entry)
+    if (entries.length < 2 * WINDOW) continue
+    entries = entries.sort(order).slice(0, WINDOW)
+    more = true
+  }
+  entries.sort(order)
+  return entries.length > WINDOW
+    ? { entries: entries.slice(0, WINDOW), more: true }
+    : { entries, more }
+}
+
+async function* walkFolder(scope: Scope, folder: Entry): AsyncGenerator<string> {
+  let from: Entry | null = null
+  for (;;) {
+    const { entries, more } = await readWindow(scope, folder, from)
+    for (const entry of entries) {
+      from = entry
+      if (isPast(scope.cursor, entry)) continue
+      if (entry.isFolder) yield* walkFolder(scope, entry)
+      else yield entry.key
+    }
+    if (!more) return
+  }
+}
+
+const walkTree = (tree: Tree, cursor: Cursor, prefix: string): AsyncGenerator<string> =>
+  walkFolder({ tree, cursor, prefix }, { path: tree.root, key: '', isFolder: true })
+
+const takeKey = async (keys: AsyncGenerator<string>): Promise<string | null> => {
+  const next = await keys.next()
+  return next.done === true ? null : next.value
+}
+
+/**
+ * Yields keys that begin with `prefix`, in order, each once. Moving `cursor` forward between two of them skips what it
+ * covers, whole folders unread. Memory: one window a level of depth. What is written or removed meanwhile may or may not show.
+ */
+export async function* walkKeys(
+  disk: Disk,
+  bucket: string,
+  cursor: Cursor,
+  prefix: string,
+): AsyncGenerator<string> {
+  const ordinary: Tree = {
+    root: bucketPath(disk, bucket),
+    fragment: (name, isFolder) => (isFolder ? `${name}/` : name),
+  }
+  const aside: Tree = { root: asideRoot(disk, bucket), fragment: asideFragment }
+  const trees = [walkTree(ordinary, cursor, prefix), walkTree(aside, cursor, prefix)] as const
+  const heads = [await takeKey(trees[0]), await takeKey(trees[1])]
+  for (;;) {
+    const [a = null, b = null] = heads
+    if (a === null && b === null) return
+    const first = b === null || (a !== null && a <= b) ? 0 : 1
+    const key = heads[first] ?? ''
+    if (!isPast(cursor, { path: '', key, isFolder: false })) {
+      cursor.after = key
+      cursor.wholly = false
+      yield key
+    }
+    heads[first] = await takeKey(trees[first])
+  }
+}
