@@ -87,6 +87,10 @@ export const CATALOGUE = {
     'The database cannot be reached: {problem}.',
     'Check DATABASE_URL, or that the embedded server can start.',
   ]),
+  DATABASE_INCOMPATIBLE: entry(500, 1, 'after-change', [
+    'The database does not fit this program: {problem}.',
+    'Run the version of Holdfast that it was last used with, or a newer one.',
+  ]),
   AGENT_OFFLINE: entry(503, 6, 'later', [
     'The agent of server {server} is not connected.',
     'Start it there: holdfast-agent run.',
@@ -169,6 +173,10 @@ export const CATALOGUE = {
   TARGET_UNSAFE: entry(409, 1, 'after-change', [
     '{path} cannot be written safely: {problem}.',
     'Restore into an empty folder.',
+  ]),
+  TARGET_UNWRITABLE: entry(409, 3, 'after-change', [
+    '{path} could not be written: {problem}.',
+    'Check space and rights there, then restore again.',
   ]),
   WRONG_USE: entry(400, 2, 'after-change', ['{problem}.', 'See --help.']),
   INTERNAL_AGENT: entry(500, 1, 'later', [
