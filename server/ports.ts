@@ -36,8 +36,8 @@ export type Caller = {
 }
 
 export type Tokens = {
-  /** By the SHA-256 of the token; `null` for one that is unknown or expired. Notes the use, at most once a minute. */
-  find(hash: Uint8Array): Promise<Caller | null>
+  /** `null` for one that is unknown, revoked or expired. Notes the use, at most once a minute. */
+  find(token: string): Promise<Caller | null>
 }
 
 export type Organizations = {
@@ -63,8 +63,15 @@ export type EncryptionKeys = Reads<EncryptionKey, KeyId, EncryptionKeyQuery> & {
   add(caller: Caller, input: EncryptionKeyInput): Promise<EncryptionKey>
 }
 
+/** What a job points to, each found for its caller. */
+export type JobTargets = {
+  readonly server: ServerId
+  readonly storage: StorageId
+  readonly key: KeyId
+}
+
 export type Jobs = Reads<Job, JobId, JobQuery> & {
-  add(caller: Caller, input: JobInput): Promise<Job>
+  add(caller: Caller, input: JobInput, targets: JobTargets): Promise<Job>
 }
 
 export type NewBackup = {
@@ -93,13 +100,13 @@ export type PrepareVault = (
 ) => Promise<PreparedVault>
 
 export type EnrollmentTokens = {
+  /** Makes the token; only its hash is kept, so `token` cannot be shown again. */
   add(
     caller: Caller,
     wanted: {
       readonly server: ServerId
-      readonly hash: Uint8Array
       readonly lifetime: Ms
-      readonly vaults: readonly string[]
+      readonly vaults: readonly { readonly storage: StorageId; readonly key: KeyId }[]
     },
-  ): Promise<{ readonly id: string; readonly expires_at: string }>
+  ): Promise<{ readonly id: string; readonly token: string; readonly expires_at: string }>
 }

@@ -2,7 +2,7 @@
 import type { Job, JobInput } from '#shared/api/jobs.ts'
 import type { KeyId, ServerId, StorageId } from '#shared/ids.ts'
 import type { Caller, EncryptionKeys, Jobs, Servers, Storages } from '../ports.ts'
-import { found } from './found.ts'
+import { foundId } from './found.ts'
 
 export type CreateJobParts = {
   readonly jobs: Jobs
@@ -17,10 +17,14 @@ export const createJob = async (
   caller: Caller,
   input: JobInput,
 ): Promise<Job> => {
-  await found('server', input.server_id, async (id: ServerId) => parts.servers.get(caller, id))
-  await found('storage', input.storage_id, async (id: StorageId) => parts.storages.get(caller, id))
-  await found('encryption key', input.encryption_key_id, async (id: KeyId) =>
+  const server = await foundId('server', input.server_id, async (id: ServerId) =>
+    parts.servers.get(caller, id),
+  )
+  const storage = await foundId('storage', input.storage_id, async (id: StorageId) =>
+    parts.storages.get(caller, id),
+  )
+  const key = await foundId('encryption key', input.encryption_key_id, async (id: KeyId) =>
     parts.keys.get(caller, id),
   )
-  return parts.jobs.add(caller, input)
+  return parts.jobs.add(caller, input, { server, storage, key })
 }

@@ -18,3 +18,11 @@ export const found = async <Kind extends string, Row>(
   if (row === null) throw fail('RESOURCE_NOT_FOUND', { resource, id: text })
   return row
 }
+
+/** The id itself, typed, once the object is known to be there. */
+export const foundId = async <Kind extends string>(
+  resource: string,
+  text: string,
+  get: (id: Id<Kind>) => Promise<unknown>,
+): Promise<Id<Kind>> =>
+  found(resource, text, async (id: Id<Kind>) => ((await get(id)) === null ? null : id))

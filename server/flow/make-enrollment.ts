@@ -1,10 +1,8 @@
 /** A one-time token with which an agent becomes a server of this organization, and what it will pin. */
-import { createHash } from 'node:crypto'
 import { parseDuration } from '#shared/api/durations.ts'
 import type { Enrollment, EnrollmentInput } from '#shared/api/servers.ts'
 import type { KeyId, ServerId, StorageId } from '#shared/ids.ts'
 import { DAY, HOUR, MINUTE } from '#shared/units.ts'
-import type { Random } from '#shared/world.ts'
 import type {
   Caller,
   EncryptionKeys,
@@ -14,7 +12,7 @@ import type {
   Servers,
   Storages,
 } from '../ports.ts'
-import { found } from './found.ts'
+import { foundId } from './found.ts'
 
 export type EnrollmentParts = {
   readonly servers: Servers
@@ -22,7 +20,6 @@ export type EnrollmentParts = {
   readonly keys: EncryptionKeys
   readonly enrollments: EnrollmentTokens
   readonly prepareVault: PrepareVault
-  readonly random: Random
   /** Where agents reach this control plane. */
   publicUrl(): string
 }
@@ -31,18 +28,20 @@ const LIFETIME = { least: MINUTE, most: 7 * DAY, usual: HOUR }
 
 type VaultChoice = NonNullable<EnrollmentInput['vaults']>[number]
 
-const prepare = async (
+type Pair = { readonly storage: StorageId; readonly key: KeyId }
+
+const pairOf = async (
   parts: EnrollmentParts,
   caller: Caller,
-  of: { readonly server: ServerId; readonly choice: VaultChoice },
-): Promise<PreparedVault> => {
-  const storage = await found('storage', of.choice.storage_id, async (id: StorageId) =>
-    (await parts.storages.get(caller, id)) === null ? null : id,
+  choice: VaultChoice,
+): Promise<Pair> => {
+  const storage = await foundId('storage', choice.storage_id, async (id: StorageId) =>
+    parts.storages.get(caller, id),
   )
-  const key = await found('encryption key', of.choice.encryption_key_id, async (id: KeyId) =>
-    (await parts.keys.get(caller, id)) === null ? null : id,
+  const key = await foundId('encryption key', choice.encryption_key_id, async (id: KeyId) =>
+    parts.keys.get(caller, id),
   )
-  return parts.prepareVault(caller, { server: of.server, storage, key })
+  return { storage, key }
 }
 
 /** Shell words in single quotes, so that the command can be pasted whatever the URL holds. */
@@ -59,25 +58,24 @@ export const makeEnrollment = async (
     wanted.expires_in === undefined
       ? LIFETIME.usual
       : parseDuration(wanted.expires_in, 'expires_in', [LIFETIME.least, LIFETIME.most])
-  const server = await found('server', wanted.server, async (id: ServerId) =>
-    (await parts.servers.get(caller, id)) === null ? null : id,
+  const server = await foundId('server', wanted.server, async (id: ServerId) =>
+    parts.servers.get(caller, id),
   )
+  const pairs: Pair[] = []
+  for (const choice of wanted.vaults ?? []) pairs.push(await pairOf(parts, caller, choice))
   const vaults: PreparedVault[] = []
-  for (const choice of wanted.vaults ?? [])
-    vaults.push(await prepare(parts, caller, { server, choice }))
-  const token = `hfe_${Buffer.from(parts.random(32)).toString('base64url')}`
+  for (const pair of pairs) vaults.push(await parts.prepareVault(caller, { server, ...pair }))
   const made = await parts.enrollments.add(caller, {
     server,
-    hash: createHash('sha256').update(token).digest(),
     lifetime,
-    vaults: vaults.map((vault) => vault.id),
+    vaults: pairs,
   })
   const confirm = vaults.map((vault) => ` --confirm ${vault.fingerprint}`).join('')
   return {
     id: made.id,
     server_id: server,
-    token,
-    command: `echo ${token} | holdfast-agent enroll --url ${quote(parts.publicUrl())}${confirm}`,
+    token: made.token,
+    command: `echo ${made.token} | holdfast-agent enroll --url ${quote(parts.publicUrl())}${confirm}`,
     expires_at: made.expires_at,
     vaults,
   }

@@ -3,7 +3,7 @@ import type { Backup, BackupInput } from '#shared/api/backups.ts'
 import { fail } from '#shared/errors.ts'
 import type { BackupId, JobId } from '#shared/ids.ts'
 import type { Backups, Caller, Jobs } from '../ports.ts'
-import { found } from './found.ts'
+import { found, foundId } from './found.ts'
 
 export type StartBackupParts = {
   readonly jobs: Jobs
@@ -18,9 +18,7 @@ export const startBackup = async (
   caller: Caller,
   wanted: BackupInput & { readonly job: string },
 ): Promise<Backup> => {
-  const job = await found('job', wanted.job, async (id: JobId) =>
-    (await parts.jobs.get(caller, id)) === null ? null : id,
-  )
+  const job = await foundId('job', wanted.job, async (id: JobId) => parts.jobs.get(caller, id))
   const outcome = await parts.backups.start(caller, {
     job,
     name: wanted.name ?? 'Manual backup',

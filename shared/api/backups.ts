@@ -64,6 +64,10 @@ export const Backup = Type.Object({
   attempt: count,
   counts: nullable(Counts),
   error_count: count,
+  /** The first of them; the log has more. */
+  errors: Type.Array(
+    Type.Object({ path: Type.String(), code: Type.String(), problem: Type.String() }),
+  ),
   bytes: Type.Object({ source: bytes, new: bytes, stored: bytes }),
   encryption_key: Type.Object({ id, type: keyType, recipient: Type.String() }),
   operations: Type.Array(operation),

@@ -1,5 +1,5 @@
 import { type Static, Type } from '../schema.ts'
-import { body, id, line, listQuery, name, nullable, time } from './shapes.ts'
+import { body, id, line, listQuery, name, time } from './shapes.ts'
 
 /** The credentials are write-only: they are sealed when they arrive and no answer has them. */
 export const Storage = Type.Object({
@@ -12,8 +12,6 @@ export const Storage = Type.Object({
   prefix: Type.String(),
   path_style: Type.Boolean(),
   allow_plaintext_downloads: Type.Boolean(),
-  has_credentials: Type.Boolean(),
-  last_used: nullable(time),
   created_at: time,
   updated_at: time,
 })
@@ -24,13 +22,8 @@ export const StorageInput = body({
   endpoint: Type.String({ pattern: '^https?://[^\\s/?#@]+/?$', maxLength: 500 }),
   region: Type.String({ pattern: '^[A-Za-z0-9-]{1,60}$' }),
   bucket: Type.String({ pattern: '^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$' }),
-  /** Segments divided by single slashes, none at the ends. */
-  prefix: Type.Optional(
-    Type.String({
-      pattern: '^$|^[A-Za-z0-9!_.*()=-]+(/[A-Za-z0-9!_.*()=-]+)*$',
-      maxLength: 400,
-    }),
-  ),
+  /** Names divided by single slashes, none at the ends. */
+  prefix: Type.Optional(Type.String({ maxLength: 400 })),
   access_key_id: line(200),
   secret_access_key: line(500),
   path_style: Type.Optional(Type.Boolean()),

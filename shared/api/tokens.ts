@@ -13,8 +13,8 @@ export const Me = Type.Object({
     id,
     name,
     recovery: Type.Object({
-      recipient: Type.String({ description: 'age recipient of the recovery key' }),
-      signing_key: Type.String({ description: 'Ed25519 public key, base64url' }),
+      recipient: nullable(Type.String({ description: 'age recipient of the recovery key' })),
+      signing_key: nullable(Type.String({ description: 'Ed25519 public key, base64url' })),
       confirmed_at: nullable(time),
     }),
   }),

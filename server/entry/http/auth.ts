@@ -1,5 +1,4 @@
 /** Who is calling, and may they: bearer tokens, one scope a route, a budget of requests a token (API.md). */
-import { createHash } from 'node:crypto'
 import rateLimit from '@fastify/rate-limit'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { SCOPES, type Scope, TOKEN_PATTERN } from '#shared/api/tokens.ts'
@@ -21,8 +20,6 @@ const declaredScope = (config: unknown): RouteScope | null =>
   typeof config === 'object' && config !== null && 'scope' in config && isRouteScope(config.scope)
     ? config.scope
     : null
-
-export const hashToken = (token: string): Uint8Array => createHash('sha256').update(token).digest()
 
 const presented = (request: FastifyRequest): string | null => {
   const token = BEARER.exec(request.headers.authorization ?? '')?.[1]
@@ -65,10 +62,7 @@ const makeBudget = (app: FastifyInstance, max: number): Budget => {
   }
 }
 
-/**
- * Only the token's SHA-256 is looked up, by an index: how long that takes says nothing about the 256 random bits of
- * any token. Failed attempts draw on the budget of their address.
- */
+/** Failed attempts draw on the budget of their address. */
 export const authenticate = async (app: FastifyInstance, options: AuthOptions): Promise<void> => {
   await app.register(rateLimit, { global: false })
   const spend = makeBudget(app, options.requestsPerMinute)
@@ -81,7 +75,7 @@ export const authenticate = async (app: FastifyInstance, options: AuthOptions): 
     const scope = declaredScope(request.routeOptions.config)
     if (scope === 'public' || scope === 'agent') return
     const token = presented(request)
-    const caller = token === null ? null : await options.tokens.find(hashToken(token))
+    const caller = token === null ? null : await options.tokens.find(token)
     if (caller !== null) callers.set(request, caller)
     await spend(request, reply)
     if (caller === null) throw fail('UNAUTHENTICATED')

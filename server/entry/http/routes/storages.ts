@@ -1,6 +1,7 @@
 import { many, one } from '#shared/api/shapes.ts'
 import { Storage, StorageInput, StorageQuery } from '#shared/api/storages.ts'
 import { pageRequest } from '../../../core/page.ts'
+import { addStorage } from '../../../flow/add-storage.ts'
 import type { Storages } from '../../../ports.ts'
 import type { App, Routes } from '../app.ts'
 import { callerOf } from '../auth.ts'
@@ -33,6 +34,6 @@ export const storageRoutes =
         schema: { body: StorageInput, response: { 201: one(Storage) } },
       },
       async (request, reply) =>
-        reply.code(201).send({ data: await storages.add(callerOf(request), request.body) }),
+        reply.code(201).send({ data: await addStorage(storages, callerOf(request), request.body) }),
     )
   }

@@ -1,0 +1,174 @@
+/** A row of `backups` as the API shows it. What runs write as JSON is read tolerantly: a missing number is 0. */
+import type { Selectable } from 'kysely'
+import type { Backup, Progress, Reason } from '#shared/api/backups.ts'
+import { vaultPrefix, withPrefix } from '#shared/format/layout.ts'
+import { isoOrNull } from './pages.ts'
+import type { Schema } from './schema.ts'
+
+type Table<Name extends keyof Schema> = Selectable<Schema[Name]>
+
+export type BackupRow = Table<'backups'> & {
+  readonly job_name: string
+  readonly key_id: Table<'encryption_keys'>['id']
+  readonly key_type: Table<'encryption_keys'>['type']
+  readonly key_recipient: string
+  readonly storage_prefix: string
+}
+
+const field = (from: unknown, name: string): unknown =>
+  typeof from === 'object' && from !== null
+    ? Object.entries(from).find(([k]) => k === name)?.[1]
+    : null
+
+const count = (from: unknown, name: string): number => {
+  const value = field(from, name)
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 ? value : 0
+}
+
+const text = (from: unknown, name: string): string => {
+  const value = field(from, name)
+  return typeof value === 'string' ? value : ''
+}
+
+type Counts = NonNullable<Backup['counts']>
+
+const countsOf = (from: unknown): Counts | null =>
+  typeof field(from, 'files') !== 'number'
+    ? null
+    : {
+        files: count(from, 'files'),
+        directories: count(from, 'directories'),
+        others: count(from, 'others'),
+        changed: count(from, 'changed'),
+        unchanged: count(from, 'unchanged'),
+        skipped: count(from, 'skipped'),
+        errors: count(from, 'errors'),
+      }
+
+const reasonOf = (from: unknown): Reason | null => {
+  const code = field(from, 'code')
+  const message = field(from, 'message')
+  return typeof code === 'string' && typeof message === 'string' ? { code, message } : null
+}
+
+const OPERATION = {
+  pending: 'in_progress',
+  running: 'in_progress',
+  completed: 'completed',
+  partial: 'partial',
+  failed: 'failed',
+  canceled: 'failed',
+} as const
+
+const actorOf = (row: BackupRow): Backup['triggered_by'] => {
+  const { triggered_by: actor } = row
+  if (actor === null) return { name: 'control plane' }
+  return actor.token_id === undefined
+    ? { name: actor.name }
+    : { name: actor.name, token_id: actor.token_id }
+}
+
+export const shapeBackup = (row: BackupRow): Backup => ({
+  id: row.id,
+  org_id: row.org_id,
+  job_id: row.job_id,
+  job_name: row.job_name,
+  job_version: row.job_version,
+  server_id: row.server_id,
+  vault_id: row.vault_id,
+  sequence: row.sequence,
+  name: row.name,
+  description: row.description === '' ? null : row.description,
+  status: row.status,
+  trigger: row.trigger,
+  triggered_by: actorOf(row),
+  external_id: row.external_id,
+  s3_directory:
+    row.vault_id === null ? null : withPrefix(row.storage_prefix, vaultPrefix(row.vault_id)),
+  created_at: row.created_at.toISOString(),
+  updated_at: row.updated_at.toISOString(),
+  started_at: isoOrNull(row.started_at),
+  completed_at: isoOrNull(row.completed_at),
+  error: reasonOf(row.error),
+  attempt: row.attempt,
+  counts: countsOf(row.counts),
+  error_count: row.error_count,
+  errors: row.errors.map((error) => ({
+    path: text(error, 'path'),
+    code: text(error, 'code'),
+    problem: text(error, 'problem'),
+  })),
+  bytes: {
+    source: row.bytes_source ?? 0,
+    new: row.bytes_new ?? 0,
+    stored: row.bytes_stored ?? 0,
+  },
+  encryption_key: { id: row.key_id, type: row.key_type, recipient: row.key_recipient },
+  operations: [
+    {
+      type: 'create',
+      status: OPERATION[row.status],
+      started_at: isoOrNull(row.started_at),
+      completed_at: isoOrNull(row.completed_at),
+      error: reasonOf(row.error),
+      triggered_by: actorOf(row),
+    },
+  ],
+  monitoring_available: true,
+})
+
+const PHASES = ['scanning', 'uploading', 'committing'] as const
+type Phase = Progress['phase']
+
+const isOver = (row: BackupRow): boolean => row.status !== 'pending' && row.status !== 'running'
+
+const phaseOf = (row: BackupRow): Phase => {
+  if (isOver(row)) return 'done'
+  return (
+    PHASES.find((phase) => phase === row.phase) ??
+    (row.status === 'pending' ? 'waiting' : 'scanning')
+  )
+}
+
+const stepsOf = (row: BackupRow, phase: Phase): Progress['steps'] => {
+  const good = row.status === 'completed' || row.status === 'partial'
+  const reached = PHASES.findIndex((name) => name === (isOver(row) ? row.phase : phase))
+  return PHASES.map((name, at) => {
+    const here = isOver(row) ? 'failed' : 'in_progress'
+    const later = at > reached ? 'pending' : here
+    return {
+      name,
+      type: 'phase' as const,
+      status: good || at < reached ? 'completed' : later,
+      row_count: null,
+    }
+  })
+}
+
+/** `now` decides how long it has run so far; the bytes still to come are not known before the scan is over. */
+export const shapeProgress = (row: BackupRow, now: Date): Progress => {
+  const phase = phaseOf(row)
+  const steps = stepsOf(row, phase)
+  const end = row.completed_at ?? now
+  const elapsed =
+    row.started_at === null ? 0 : Math.max(0, end.getTime() - row.started_at.getTime()) / 1000
+  const over = isOver(row)
+  const live = (name: string, stored: number | null): number => stored ?? count(row.progress, name)
+  return {
+    status: row.status,
+    phase,
+    steps,
+    completed_steps: steps.filter((step) => step.status === 'completed').length,
+    total_steps: steps.length,
+    elapsed_seconds: elapsed,
+    eta_seconds: over ? 0 : null,
+    ...(over ? { duration_seconds: elapsed } : {}),
+    counts: countsOf(row.counts) ?? countsOf(field(row.progress, 'counts')),
+    bytes: {
+      source: live('bytes_source', row.bytes_source),
+      read: count(row.progress, 'bytes_read'),
+      new: live('bytes_new', row.bytes_new),
+      stored: live('bytes_stored', row.bytes_stored),
+    },
+  }
+}
