@@ -1,0 +1,61 @@
+/** What a thread of the restore is told to do, and what it answers: plain values that cross a thread boundary. */
+import type { Bytes } from '#shared/format/tree-order.ts'
+import type { Details, ErrorCode } from '#shared/errors.ts'
+
+/** Where the bytes of an object can be read, by any thread. */
+export type Whereabouts = { readonly file: string } | { readonly url: string }
+
+/** An object whose age header has been opened. `size` is the signed one, not what the store says. */
+export type OpenedObject = {
+  readonly at: Whereabouts
+  readonly key: string
+  readonly payloadKey: Uint8Array
+  readonly preambleLength: number
+  readonly size: number
+}
+
+/** What an inode gets besides its content. `owner` is null where it is right already or cannot be set. */
+export type Attributes = {
+  readonly mode: number
+  readonly owner: readonly [uid: number, gid: number] | null
+  readonly mtime: bigint
+}
+
+/** A file whose content is at most one piece: a thread makes the whole of it. `dir` is the path of an open directory. */
+export type WholeFile = Attributes & { readonly dir: Bytes; readonly name: Bytes }
+
+/** Where a piece goes: all of a whole file (its index in the job), or a place in a file that is open already. */
+export type Into = number | { readonly fd: number; readonly at: number }
+
+export type PieceWork = {
+  readonly offset: number
+  readonly length: number
+  /** base64url of the blob id that it must have. */
+  readonly id: string
+  readonly into: readonly Into[]
+}
+
+/** One frame of the object's plaintext; pieces within it decoded. */
+export type FrameWork = {
+  readonly offset: number
+  readonly length: number
+  readonly pieces: readonly PieceWork[]
+}
+
+/** `object` is null where the files are all empty. Frames ascend. */
+export type ExtractJob = {
+  readonly object: OpenedObject | null
+  readonly files: readonly WholeFile[]
+  readonly frames: readonly FrameWork[]
+}
+
+export type Problem = {
+  readonly code: ErrorCode
+  readonly details: Details
+}
+
+/** `files[i]` is null when the job's file i stands under its name; `pieces` in order of frames and pieces likewise. */
+export type ExtractResult = {
+  readonly files: readonly (Problem | null)[]
+  readonly pieces: readonly (readonly (Problem | null)[])[]
+}

@@ -1,0 +1,143 @@
+/** Objects of a vault: each header opened once, the payload read by ranges, one frame decoded at a time. */
+import { fail, hasCode } from '#shared/errors.ts'
+import { NONCE, openSegments, parseHeader, segmentRange } from '#shared/format/age.ts'
+import { toBase64url } from '#shared/format/bytes.ts'
+import { decodeFrame } from '#shared/format/frame.ts'
+import { sha256 } from '#shared/format/keys.ts'
+import { parseKey } from '#shared/format/layout.ts'
+import { verifySegment } from '#shared/format/lines.ts'
+import type { FullLocator, Locator, PackNo } from '#shared/format/locator.ts'
+import type { PackRow } from '#shared/format/pack-table.ts'
+import { KiB } from '#shared/units.ts'
+import { createRecent } from '../core/recent.ts'
+import type { OpenedObject } from '../core/restore-job.ts'
+import type { ObjectSource } from '../core/restore-ports.ts'
+
+/** What the signed record says of an object, directly or through fence and pack table. */
+export type ObjectFacts = Pick<PackRow, 'pack' | 'key' | 'size' | 'headerHash'>
+
+/** Key of the payload and length of header and nonce, from an object's first bytes. `WRONG_KEY` or `DAMAGED`. */
+export type OpenPreamble = (
+  bytes: Uint8Array,
+  what: string,
+) => { readonly key: Uint8Array; readonly length: number }
+
+export type ObjectReader = {
+  /** Opens the header, which must be the one that was signed for. */
+  open(facts: ObjectFacts): Promise<OpenedObject>
+  /** A run of a segment's bytes, its SHA-256 checked. */
+  segment(facts: ObjectFacts, locator: Locator | FullLocator): Promise<Uint8Array>
+}
+
+/** Headers kept open: 16 GiB of packs of the usual size. */
+const OPEN = 1024
+/** Nearly every header fits into the first; a second look takes the longest that age allows us. */
+const FIRST_LOOK = KiB
+const LONGEST_HEADER = 65 * KiB
+
+export const factsOf = (locator: FullLocator): ObjectFacts => ({
+  pack: locator[0],
+  key: locator[6],
+  size: locator[7],
+  headerHash: locator[9],
+})
+
+/** What may have gone wrong on the way, once, is read again; what is damaged stays so. */
+export const twice = async <T>(attempt: () => Promise<T>): Promise<T> => {
+  try {
+    return await attempt()
+  } catch (error) {
+    if (!hasCode(error, 'DAMAGED')) throw error
+    return attempt()
+  }
+}
+
+type Parts = {
+  readonly vault: string
+  readonly source: ObjectSource
+  readonly openPreamble: OpenPreamble
+}
+
+export const createObjectReader = (parts: Parts): ObjectReader => {
+  const opened = createRecent<Promise<OpenedObject>>(OPEN)
+  const open = async (facts: ObjectFacts): Promise<OpenedObject> => {
+    const known = opened.get(facts.key)
+    if (known !== undefined) return known
+    const promise = twice(async () => openObject(parts, facts))
+    opened.set(facts.key, promise)
+    // Damage is remembered like a success; what the network did is not.
+    promise.catch((error: unknown) => {
+      if (!hasCode(error, 'DAMAGED') && !hasCode(error, 'MISSING_OBJECT')) opened.delete(facts.key)
+    })
+    return promise
+  }
+  return {
+    open,
+    segment: async (facts, locator) => {
+      const object = await open(facts)
+      return twice(async () => readSegmentBytes(parts.source, object, locator))
+    },
+  }
+}
+
+const openObject = async (parts: Parts, facts: ObjectFacts): Promise<OpenedObject> => {
+  const { key, size } = facts
+  checkKey(parts.vault, facts)
+  const at = parts.source.whereabouts(key)
+  if (at === null) throw fail('MISSING_OBJECT', { key })
+  const preamble = await readPreamble(parts.source, facts)
+  if (toBase64url(sha256(preamble)) !== facts.headerHash) {
+    throw damaged(key, 'its header is not the one that was signed for')
+  }
+  const { key: payloadKey, length } = parts.openPreamble(preamble, `the object ${key}`)
+  return { at, key, payloadKey, preambleLength: length, size }
+}
+
+/** A signed key still must be one that the vault can have: it becomes a path. */
+const checkKey = (vault: string, { key, pack }: { key: string; pack: PackNo }): void => {
+  const parsed = parseKey(key)
+  const good = parsed !== null && (parsed.kind === 'pack' || parsed.kind === 'tree')
+  if (!good || parsed.vault !== vault || parsed.no !== pack) {
+    throw fail('DAMAGED', { what: `The reference to ${key}`, problem: 'no such object can be' })
+  }
+}
+
+const readPreamble = async (source: ObjectSource, facts: ObjectFacts): Promise<Uint8Array> => {
+  const { key, size } = facts
+  for (const look of [FIRST_LOOK, LONGEST_HEADER]) {
+    const bytes = await source.read(key, 0, Math.min(size, look))
+    const length = preambleWithin(bytes)
+    if (length !== null) return bytes.subarray(0, length)
+  }
+  throw damaged(key, 'its header is malformed')
+}
+
+/** Length of header and nonce, or null where they are malformed or longer than these bytes. */
+const preambleWithin = (bytes: Uint8Array): number | null => {
+  try {
+    const length = parseHeader(bytes).headerLength + NONCE
+    return length <= bytes.length ? length : null
+  } catch (error) {
+    if (hasCode(error, 'DAMAGED')) return null
+    throw error
+  }
+}
+
+const readSegmentBytes = async (
+  source: ObjectSource,
+  object: OpenedObject,
+  locator: Locator | FullLocator,
+): Promise<Uint8Array> => {
+  const [, frameOffset, frameLength, offset, length] = locator
+  const wanted = { start: frameOffset, end: frameOffset + frameLength }
+  const range = segmentRange(wanted, object.preambleLength, object.size)
+  const sealed = await source.read(object.key, range.start, range.end)
+  const plain = openSegments(object.payloadKey, sealed, range.firstSegment, range.isLast)
+  const frame = decodeFrame(plain.subarray(range.skip, range.skip + frameLength))
+  const bytes = frame.subarray(offset, offset + length)
+  verifySegment(bytes, locator)
+  return bytes
+}
+
+const damaged = (key: string, problem: string): Error =>
+  fail('DAMAGED', { what: `The object ${key}`, problem })

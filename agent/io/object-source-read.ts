@@ -1,0 +1,180 @@
+/** Reads ranges of objects, by file or by URL, in any thread. What can pass by itself is tried again, then said. */
+import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Failure, fail, hasCode, problemOf } from '#shared/errors.ts'
+import { SECOND } from '#shared/units.ts'
+import type { Whereabouts } from '../core/restore-job.ts'
+
+const ATTEMPTS = 4
+const FIRST_PAUSE = 100
+/** A server that sends nothing for this long is given up on; one that drips is, too, in the end. */
+const SILENCE = 30 * SECOND
+const LONGEST = 600 * SECOND
+
+type Range = { readonly start: number; readonly end: number }
+type Answer = { readonly total: number | null; readonly bytes: Uint8Array }
+
+/** Exactly the bytes `[start, end)` of the object. Errors as `ObjectSource.read` (ports.ts). */
+export const readRange = async (
+  at: Whereabouts,
+  range: Range,
+  key: string,
+): Promise<Uint8Array> => {
+  if (range.end <= range.start) return new Uint8Array()
+  const read = 'file' in at ? () => readFileRange(at.file, range, key) : null
+  const { bytes } = await retrying(read ?? (async () => fetchRange(place(at), range, key)))
+  return bytes
+}
+
+const place = (at: Whereabouts): string => ('url' in at ? at.url : at.file)
+
+/** Size of the object behind a URL, without HEAD: a presigned GET allows only GET. Null when it is not there. */
+export const sizeOfUrl = async (url: string, key: string): Promise<number | null> => {
+  try {
+    const { total } = await retrying(async () => fetchRange(url, { start: 0, end: 1 }, key))
+    if (total === null) throw unavailable(url, 'the server does not tell the size')
+    return total
+  } catch (error) {
+    if (hasCode(error, 'MISSING_OBJECT')) return null
+    throw error
+  }
+}
+
+const retrying = async (attempt: () => Answer | Promise<Answer>): Promise<Answer> => {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await attempt()
+    } catch (error) {
+      const settled = hasCode(error, 'MISSING_OBJECT') || hasCode(error, 'DAMAGED')
+      if (settled || tries === ATTEMPTS) throw error
+      await sleep(FIRST_PAUSE * 2 ** tries)
+    }
+  }
+}
+
+const readFileRange = (path: string, { start, end }: Range, key: string): Answer => {
+  const bytes = Buffer.allocUnsafeSlow(end - start)
+  let fd: number | null = null
+  try {
+    fd = openSync(path, constants.O_RDONLY | constants.O_NOCTTY)
+    let got = 0
+    while (got < bytes.length) {
+      const more = readSync(fd, bytes, got, bytes.length - got, start + got)
+      if (more === 0) throw tooShort(key)
+      got += more
+    }
+    return { total: fstatSync(fd).size, bytes }
+  } catch (error) {
+    throw fileError(error, path, key)
+  } finally {
+    if (fd !== null) closeSync(fd)
+  }
+}
+
+/** Absent is one thing, unreadable another: only the first is said of the vault. */
+export const fileError = (error: unknown, path: string, key: string): unknown => {
+  if (hasCode(error, 'DAMAGED')) return error
+  const code = error instanceof Error && 'code' in error ? error.code : ''
+  if (code === 'ENOENT' || code === 'ENOTDIR') return fail('MISSING_OBJECT', { key })
+  return fail('SOURCE_UNREADABLE', { path, problem: problemOf(error) }, { cause: error })
+}
+
+const tooShort = (key: string): Error =>
+  fail('DAMAGED', { what: `The object ${key}`, problem: 'it is shorter than it was written' })
+
+/** The query of a presigned URL is a secret: errors name the rest. */
+const nameOf = (url: string): string => {
+  const { origin, pathname } = new URL(url)
+  return origin + pathname
+}
+
+const unavailable = (url: string, problem: string, cause?: unknown): Error =>
+  fail('STORAGE_UNAVAILABLE', { storage: nameOf(url), verb: 'get', problem }, { cause })
+
+const fetchRange = async (url: string, range: Range, key: string): Promise<Answer> => {
+  const stop = new AbortController()
+  const longest = setTimeout(() => {
+    stop.abort(new Error('it took too long'))
+  }, LONGEST)
+  const silence = setTimeout(() => {
+    stop.abort(new Error('it fell silent'))
+  }, SILENCE)
+  try {
+    const response = await fetch(url, {
+      // A redirect could lead anywhere, with a signature made for this place.
+      redirect: 'manual',
+      signal: stop.signal,
+      headers: {
+        range: `bytes=${String(range.start)}-${String(range.end - 1)}`,
+        'accept-encoding': 'identity',
+      },
+    })
+    const total = checkAnswer(response, { range, url, key })
+    const bytes = await body(response, range.end - range.start, {
+      url,
+      heard: () => silence.refresh(),
+    })
+    return { total, bytes }
+  } catch (error) {
+    if (error instanceof Failure) throw error
+    throw unavailable(url, problemOf(error), error)
+  } finally {
+    clearTimeout(longest)
+    clearTimeout(silence)
+    stop.abort()
+  }
+}
+
+type Asked = { readonly range: Range; readonly url: string; readonly key: string }
+
+/** The object's size where it was told. Throws unless the answer is to exactly this range. */
+const checkAnswer = (response: Response, asked: Asked): number | null => {
+  const { status, headers } = response
+  const { url, key, range } = asked
+  if (status === 404 || status === 410) throw fail('MISSING_OBJECT', { key })
+  if (status === 416) throw tooShort(key)
+  if (status >= 300 && status < 400) {
+    throw unavailable(url, 'it answers with a redirect, which is refused')
+  }
+  if ((headers.get('content-encoding') ?? 'identity') !== 'identity') {
+    throw unavailable(url, 'it sends an encoding that was not asked for')
+  }
+  if (status === 206) return checkRange(headers.get('content-range') ?? '', asked)
+  if (status !== 200) throw unavailable(url, `it answers ${String(status)}`)
+  // A server without ranges sends the whole object: good only where that is what was asked for.
+  if (range.start !== 0 || headers.get('content-length') !== String(range.end)) {
+    throw unavailable(url, 'it does not serve ranges')
+  }
+  return range.end
+}
+
+const checkRange = (told: string, { range, url, key }: Asked): number | null => {
+  const parts = /^bytes (\d+)-(\d+)\/(\d+|\*)$/.exec(told)
+  if (parts === null) throw unavailable(url, 'it does not say which range it sends')
+  const total = parts[3] === '*' ? null : Number(parts[3])
+  if (total !== null && total < range.end) throw tooShort(key)
+  if (Number(parts[1]) !== range.start || Number(parts[2]) !== range.end - 1) {
+    throw unavailable(url, 'it sends another range than asked for')
+  }
+  return total
+}
+
+/** The body, which must have exactly `length` bytes; never more than that is held. */
+const body = async (
+  response: Response,
+  length: number,
+  { url, heard }: { readonly url: string; readonly heard: () => unknown },
+): Promise<Uint8Array> => {
+  const bytes = Buffer.allocUnsafeSlow(length)
+  let got = 0
+  const parts: AsyncIterable<Uint8Array> | null = response.body
+  if (parts === null) throw unavailable(url, 'it sends no body')
+  for await (const part of parts) {
+    heard()
+    if (got + part.length > length) throw unavailable(url, 'it sends more than asked for')
+    bytes.set(part, got)
+    got += part.length
+  }
+  if (got !== length) throw unavailable(url, 'it sends less than it says')
+  return bytes
+}

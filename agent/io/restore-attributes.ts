@@ -1,0 +1,64 @@
+/** Owner, mode and times of what was restored, and the name it gets last. Runs in every thread of a restore. */
+import {
+  closeSync,
+  fchmodSync,
+  fchownSync,
+  futimesSync,
+  linkSync,
+  openSync,
+  renameSync,
+  unlinkSync,
+  constants,
+} from 'node:fs'
+import type { Attributes } from '../core/restore-job.ts'
+import { codeOf } from './restore-paths.ts'
+
+const MICROSECOND = 1000n
+/**
+ * Seconds as Node takes them, a double: steps of 240 ns for times of now. The nearest step may lie in the microsecond
+ * before; then the next one is taken. As text, because Node reads a negative number as "now".
+ */
+export const timeText = (nanoseconds: bigint): string => {
+  const seconds = Number(nanoseconds) / 1e9
+  const wanted = nanoseconds / MICROSECOND
+  const kept = (time: number): bigint => {
+    const whole = Math.trunc(time)
+    return BigInt(whole) * 1_000_000n + BigInt(Math.trunc((time - whole) * 1e6))
+  }
+  if (kept(seconds) >= wanted) return String(seconds)
+  return String(seconds + Math.abs(seconds) * Number.EPSILON)
+}
+
+/** Through the open file, so that no name is looked up again. The owner first: changing it clears set-id bits. */
+export const setAttributes = (fd: number, { mode, owner, mtime }: Attributes): void => {
+  if (owner !== null) fchownSync(fd, owner[0], owner[1])
+  fchmodSync(fd, mode)
+  const time = timeText(mtime)
+  futimesSync(fd, time, time)
+}
+
+type Path = string | Buffer
+
+/**
+ * Gives a finished file its name, which must be free: a link fails where a rename would replace. File systems without
+ * hard links get the name reserved first. On a file system that takes two names for one, this is what notices.
+ */
+export const giveName = (temporary: Path, name: Path): void => {
+  try {
+    linkSync(temporary, name)
+    unlinkSync(temporary)
+  } catch (error) {
+    if (!NO_LINKS.has(codeOf(error))) throw error
+    const flags = constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY | constants.O_NOFOLLOW
+    closeSync(openSync(name, flags, 0o600))
+    renameSync(temporary, name)
+  }
+}
+
+const NO_LINKS: ReadonlySet<string> = new Set([
+  'EPERM',
+  'EOPNOTSUPP',
+  'ENOTSUP',
+  'ENOSYS',
+  'EMLINK',
+])

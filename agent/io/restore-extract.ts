@@ -1,0 +1,210 @@
+/** One job of a restore, in a thread: read, decrypt, decompress, check against the blob ids, write. */
+import { closeSync, constants, openSync, rmSync, writeSync } from 'node:fs'
+import { Failure, fail, problemOf } from '#shared/errors.ts'
+import { openSegments, segmentRange } from '#shared/format/age.ts'
+import { createBlobIds } from '#shared/format/blob-id.ts'
+import { toBase64url } from '#shared/format/bytes.ts'
+import { decodeFrame } from '#shared/format/frame.ts'
+import type { Bytes } from '#shared/format/tree-order.ts'
+import type {
+  ExtractJob,
+  ExtractResult,
+  FrameWork,
+  Into,
+  OpenedObject,
+  PieceWork,
+  Problem,
+  WholeFile,
+} from '../core/restore-job.ts'
+import { runsOf } from '../core/restore-runs.ts'
+import { readRange } from './object-source-read.ts'
+import { giveName, setAttributes } from './restore-attributes.ts'
+import { rawPath, targetError } from './restore-paths.ts'
+
+const NEW_FILE = constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY | constants.O_NOFOLLOW
+
+export type Extract = (job: ExtractJob) => Promise<ExtractResult>
+
+type Thread = {
+  readonly idOf: (content: Uint8Array) => Uint8Array
+  /** A new name for a file in the making. */
+  readonly temporary: () => Bytes
+}
+
+/** `tag` names this thread's temporary files: random, and another for each thread. */
+export const createExtract = (idKey: Uint8Array, tag: string): Extract => {
+  let made = 0
+  const thread: Thread = {
+    idOf: createBlobIds(idKey),
+    temporary: () => {
+      made += 1
+      return `.holdfast-${tag}-${made}`
+    },
+  }
+  return async (job) => extract(thread, job)
+}
+
+type Results = {
+  readonly files: (Problem | null)[]
+  readonly pieces: Map<FrameWork, (Problem | null)[]>
+}
+
+const NOT_MADE: Problem = { code: 'INTERNAL_AGENT', details: { problem: 'no piece made the file' } }
+
+const extract = async (thread: Thread, job: ExtractJob): Promise<ExtractResult> => {
+  const results: Results = { files: job.files.map(() => NOT_MADE), pieces: new Map() }
+  const work = { thread, job, results }
+  if (job.object === null) {
+    job.files.forEach((file, i) => {
+      results.files[i] = attempt(() => writeWhole(thread, file, EMPTY))
+    })
+  } else {
+    for (const run of runsOf(job.frames)) await extractRun(work, job.object, run)
+  }
+  return { files: results.files, pieces: job.frames.map((f) => results.pieces.get(f) ?? []) }
+}
+
+const EMPTY = new Uint8Array()
+
+type Work = { readonly thread: Thread; readonly job: ExtractJob; readonly results: Results }
+
+/** All frames of a run from one read; where that fails, each by itself, so that damage stays with its own frames. */
+const extractRun = async (
+  work: Work,
+  object: OpenedObject,
+  run: readonly FrameWork[],
+): Promise<void> => {
+  const [first] = run
+  const last = run.at(-1)
+  if (first === undefined || last === undefined) return
+  let plain: Uint8Array | null = null
+  try {
+    plain = await readPlain(object, first.offset, last.offset + last.length)
+  } catch {
+    // Whatever it was shows again below, and is said of the frames that it concerns.
+  }
+  for (const frame of run) {
+    const at = frame.offset - first.offset
+    const bytes = plain?.subarray(at, at + frame.length) ?? null
+    await extractFrame(work, object, { frame, bytes })
+  }
+}
+
+const readPlain = async (object: OpenedObject, start: number, end: number): Promise<Uint8Array> => {
+  const range = segmentRange({ start, end }, object.preambleLength, object.size)
+  const sealed = await readRange(object.at, range, object.key)
+  const plain = openSegments(object.payloadKey, sealed, range.firstSegment, range.isLast)
+  return plain.subarray(range.skip, range.skip + end - start)
+}
+
+type Read = { readonly frame: FrameWork; readonly bytes: Uint8Array | null }
+
+const extractFrame = async (
+  work: Work,
+  object: OpenedObject,
+  { frame, bytes }: Read,
+): Promise<void> => {
+  let settle: (piece: PieceWork) => Problem | null
+  try {
+    const content = decoded(bytes) ?? (await decodeAlone(object, frame))
+    settle = (piece) => givePiece(work, piece, content)
+  } catch (error) {
+    const problem = problemFrom(error)
+    settle = (piece) => loseAll(work, piece, problem)
+  }
+  work.results.pieces.set(frame, frame.pieces.map(settle))
+}
+
+/** Null where it must be read again: what goes wrong on the way, once, is no damage. */
+const decoded = (bytes: Uint8Array | null): Uint8Array | null => {
+  try {
+    return bytes === null ? null : decodeFrame(bytes)
+  } catch {
+    return null
+  }
+}
+
+const decodeAlone = async (object: OpenedObject, frame: FrameWork): Promise<Uint8Array> =>
+  decodeFrame(await readPlain(object, frame.offset, frame.offset + frame.length))
+
+const loseAll = ({ results }: Work, piece: PieceWork, problem: Problem): Problem => {
+  for (const into of piece.into) if (typeof into === 'number') results.files[into] = problem
+  return problem
+}
+
+/** Writes one piece wherever it belongs: only bytes that have the right id are ever written. */
+const givePiece = (work: Work, piece: PieceWork, content: Uint8Array): Problem | null => {
+  const bytes = content.subarray(piece.offset, piece.offset + piece.length)
+  if (bytes.length !== piece.length || toBase64url(work.thread.idOf(bytes)) !== piece.id) {
+    return loseAll(work, piece, WRONG_ID)
+  }
+  let worst: Problem | null = null
+  for (const into of piece.into) {
+    const problem = attempt(() => {
+      write(work, into, bytes)
+    })
+    if (typeof into === 'number') work.results.files[into] = problem
+    else worst ??= problem
+  }
+  return worst
+}
+
+const WRONG_ID: Problem = {
+  code: 'DAMAGED',
+  details: { what: 'A run of content', problem: 'it is not what its id says' },
+}
+
+const write = ({ thread, job }: Work, into: Into, bytes: Uint8Array): void => {
+  if (typeof into !== 'number') {
+    writeAll(into.fd, bytes, into.at)
+    return
+  }
+  const file = job.files[into]
+  if (file === undefined) throw fail('INTERNAL_AGENT', { problem: 'a piece without a file' })
+  writeWhole(thread, file, bytes)
+}
+
+const attempt = (act: () => void): Problem | null => {
+  try {
+    act()
+    return null
+  } catch (error) {
+    return problemFrom(error)
+  }
+}
+
+const problemFrom = (error: unknown): Problem => {
+  if (!(error instanceof Failure)) {
+    return { code: 'INTERNAL_AGENT', details: { problem: problemOf(error) } }
+  }
+  return { code: error.code, details: error.details }
+}
+
+const writeAll = (fd: number, bytes: Uint8Array, at: number | null): void => {
+  try {
+    let done = 0
+    while (done < bytes.length) {
+      const position = at === null ? null : at + done
+      done += writeSync(fd, bytes, done, bytes.length - done, position)
+    }
+  } catch (error) {
+    throw targetError('', error)
+  }
+}
+
+/** Made under another name, complete, with its attributes; only then it gets its own. */
+const writeWhole = (thread: Thread, file: WholeFile, bytes: Uint8Array): void => {
+  const temporary = rawPath(`${file.dir}/${thread.temporary()}`)
+  let fd: number | null = null
+  try {
+    fd = openSync(temporary, NEW_FILE, 0o600)
+    writeAll(fd, bytes, null)
+    setAttributes(fd, file)
+    giveName(temporary, rawPath(`${file.dir}/${file.name}`))
+  } catch (error) {
+    if (fd !== null) rmSync(temporary, { force: true })
+    throw targetError(file.name, error)
+  } finally {
+    if (fd !== null) closeSync(fd)
+  }
+}

@@ -1,0 +1,99 @@
+/**
+ * Paths that cannot be led astray. Node has no openat: on Linux `/proc/self/fd/<n>/<name>` is the same thing, as the
+ * kernel resolves it from the open directory itself, so that renaming or replacing what lies above changes nothing.
+ * Each step opens one name with O_NOFOLLOW. Elsewhere the path itself has to do, checked for links at each step.
+ */
+import { closeSync, constants, fstatSync, lstatSync, mkdirSync, openSync } from 'node:fs'
+import { fail, type Failure, hasCode, problemOf } from '#shared/errors.ts'
+import type { Bytes } from '#shared/format/tree-order.ts'
+
+const ASCII = /^[\x00-\x7f]*$/
+const BY_HANDLE = process.platform === 'linux'
+const DIRECTORY = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW
+
+/** What the calls of `fs` take for a byte string: most are ASCII, and a string is quicker. */
+export const rawPath = (bytes: Bytes): string | Buffer =>
+  ASCII.test(bytes) ? bytes : Buffer.from(bytes, 'latin1')
+
+/** An open directory, and the path that leads to it from any thread. */
+export type Handle = { readonly fd: number; readonly path: Bytes }
+
+/** `name` in the directory, for any call that does not follow a last link. */
+export const inside = (directory: Handle, name: Bytes): string | Buffer =>
+  rawPath(`${directory.path}/${name}`)
+
+/** The prefix by which threads name an open directory. */
+export const handlePath = (fd: number, path: Bytes): Bytes =>
+  BY_HANDLE ? `/proc/self/fd/${String(fd)}` : path
+
+export const codeOf = (error: unknown): string =>
+  error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : ''
+
+const UNSAFE: ReadonlySet<string> = new Set(['EEXIST', 'ELOOP', 'ENOTDIR', 'EXDEV'])
+
+/** What the system said, as what it means for a path of the tree. */
+export const targetError = (path: Bytes, error: unknown): Failure => {
+  if (hasCode(error, 'TARGET_UNSAFE') || hasCode(error, 'TARGET_UNWRITABLE')) return error
+  const code = codeOf(error)
+  return fail(
+    UNSAFE.has(code) ? 'TARGET_UNSAFE' : 'TARGET_UNWRITABLE',
+    { path: showPath(path), problem: PROBLEMS[code] ?? problemOf(error) },
+    { cause: error },
+  )
+}
+
+export const guarded = <T>(path: Bytes, act: () => T): T => {
+  try {
+    return act()
+  } catch (error) {
+    throw targetError(path, error)
+  }
+}
+
+const PROBLEMS: Readonly<Record<string, string>> = {
+  EEXIST: 'there is something of this name already',
+  ELOOP: 'it leads through a symbolic link',
+  ENOTDIR: 'it leads through something that is not a directory',
+  ENOSPC: 'there is no space left',
+  EACCES: 'the system does not permit it',
+  EPERM: 'the system does not permit it',
+  ENAMETOOLONG: 'the name is too long for this file system',
+  EILSEQ: 'this file system does not take the name',
+}
+
+/** A byte string for people. */
+export const showPath = (path: Bytes): string => Buffer.from(path, 'latin1').toString('utf8')
+
+/** Opens a directory that must be one and no link, or throws what the system said. */
+export const openBelow = (parent: Handle, name: Bytes): Handle => {
+  const path = inside(parent, name)
+  if (!BY_HANDLE && lstatSync(path).isSymbolicLink()) throw loop()
+  const fd = openSync(path, DIRECTORY)
+  return { fd, path: handlePath(fd, `${parent.path}/${name}`) }
+}
+
+const loop = (): Error => Object.assign(new Error('a symbolic link'), { code: 'ELOOP' })
+
+/** Makes `name` (0700) unless it is there, and opens it. */
+export const makeBelow = (parent: Handle, name: Bytes): Handle => {
+  try {
+    mkdirSync(inside(parent, name), 0o700)
+  } catch (error) {
+    if (codeOf(error) !== 'EEXIST') throw error
+  }
+  return openBelow(parent, name)
+}
+
+/** Opens the folder that a person named: links in that name are the person's own. */
+export const openTop = (path: string): Handle => {
+  const bytes = Buffer.from(path, 'utf8').toString('latin1')
+  const fd = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY)
+  return { fd, path: handlePath(fd, bytes) }
+}
+
+export const close = (handle: Handle): void => {
+  closeSync(handle.fd)
+}
+
+/** Whether the directory hands its group down to what is made in it. */
+export const passesGroupOn = (handle: Handle): boolean => (fstatSync(handle.fd).mode & 0o2000) !== 0
