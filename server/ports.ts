@@ -21,8 +21,17 @@ import type {
   ServerId,
   StorageId,
   TokenId,
+  VaultId,
 } from '#shared/ids.ts'
+import type { Facts, Recipients, VaultOffer, Welcome } from '#shared/protocol/hello.ts'
+import type { BackupStart, Order } from '#shared/protocol/orders.ts'
+import type { ObjectClass, Reports, Wanted } from '#shared/protocol/reports.ts'
+import type { Leave } from '#shared/protocol/session.ts'
+import type { DeleteStore, ReadStore, WriteStore } from '#shared/store.ts'
 import type { Ms } from '#shared/units.ts'
+import type { Problem, Run, Step, Verdict } from './core/backup-machine.ts'
+import type { Page as CommitPage, planIntervals, Staged } from './core/commit.ts'
+import type { Ask, Decisions, Scope as GrantScope } from './core/grant.ts'
 import type { Page, PageRequest } from './core/page.ts'
 
 /** Who holds the token of a request, and what it may do. */
@@ -109,4 +118,273 @@ export type EnrollmentTokens = {
       readonly vaults: readonly { readonly storage: StorageId; readonly key: KeyId }[]
     },
   ): Promise<{ readonly id: string; readonly token: string; readonly expires_at: string }>
+}
+
+// ── Agents, runs and vaults: what stands behind the connections of agents ──────────────────────────────────────────
+
+/** Public halves, 32 bytes each: Ed25519 for records and greetings, X25519 for what is sealed to the agent. */
+export type AgentKeys = { readonly signingKey: Uint8Array; readonly boxKey: Uint8Array }
+
+export type EnrolledAgent = {
+  readonly server: ServerId
+  readonly joins: number
+  readonly catalogEpoch: number
+  readonly organization: NonNullable<Welcome['organization']>
+  readonly vaults: readonly VaultOffer[]
+}
+
+export type KnownAgent = {
+  readonly organization: OrgId
+  readonly signingKey: Uint8Array
+  readonly catalogEpoch: number
+}
+
+export type Agents = {
+  /** One transaction: the token is used and the keys are stored, or neither, and why. */
+  enroll(
+    token: Uint8Array,
+    newcomer: AgentKeys & { readonly facts: Facts },
+  ): Promise<EnrolledAgent | { readonly refused: string }>
+  /** `null` for a server that is unknown, not enrolled or revoked. */
+  find(server: ServerId): Promise<KnownAgent | null>
+  /** Counts a connection if `joins` is above every one before; else marks the server, and `known` is the highest. */
+  join(
+    server: ServerId,
+    joins: number,
+    facts: Facts,
+  ): Promise<{ readonly joined: boolean; readonly known: number }>
+  /** Notes a sign of life; `false` when a newer connection has taken over, or the server was revoked. */
+  seen(server: ServerId, joins: number): Promise<boolean>
+  /** The connection is gone: the server is offline unless a newer one exists. */
+  left(server: ServerId, joins: number): Promise<void>
+}
+
+/** An open connection of an agent; `joins` orders the connections of one server. */
+export type Link = {
+  readonly server: ServerId
+  readonly organization: OrgId
+  readonly joins: number
+  /** `false` when it is closed, or its reader is so slow that it was closed. */
+  send(order: Order): boolean
+  close(because: Leave, reason: string): void
+}
+
+/** The connections of this replica. */
+export type AgentLinks = {
+  /** Closes an older connection of the same server. */
+  add(link: Link): void
+  remove(link: Link): void
+  get(server: ServerId): Link | null
+  all(): readonly Link[]
+}
+
+/** Other replicas, and the statements that make work, are heard here. `work`: a server that has something to do. */
+export type Wakeups = {
+  listen(heard: {
+    work(server: string): void
+    superseded(server: string, joins: number): void
+  }): Promise<AsyncDisposable>
+  superseded(server: ServerId, joins: number): Promise<void>
+}
+
+export type Held = { readonly backup: BackupId; readonly run: Run }
+export type Settled = { readonly run: Run; readonly verdict: Verdict }
+
+export type RunScope = {
+  readonly backup: BackupId
+  readonly organization: OrgId
+  readonly server: ServerId
+  readonly job: JobId
+  readonly storage: StorageId
+  readonly key: KeyId
+  readonly vault: VaultId | null
+  readonly run: Run
+  readonly startedAt: Ms
+}
+
+/** All that `backup.start` says besides ids and epochs. */
+export type Briefing = Pick<
+  BackupStart,
+  'job_name' | 'vault' | 'catalog_epoch' | 'sequence' | 'parent' | 'sources' | 'gc_epoch'
+> & {
+  readonly kept: readonly number[]
+  readonly gone: readonly number[]
+}
+
+export type RunProgress = Omit<Reports['progress'], 'type' | 'id' | 're' | 'run' | 'epoch'>
+
+export type Runs = {
+  /** Offers: waiting runs of these servers, oldest first, as `decide` changes them; no run to two callers. */
+  claim(
+    links: readonly Link[],
+    limit: number,
+    decide: (run: Run, link: Link, now: Ms) => Step,
+  ): Promise<readonly Held[]>
+  /** Locks the run, lets `decide` see it at the database's time, and stores what it makes of it. */
+  change(backup: BackupId, decide: (run: Run, now: Ms) => Step): Promise<Settled | null>
+  /** A run of this server's, by id; `null` for anybody else's. */
+  scope(backup: BackupId, server: ServerId): Promise<RunScope | null>
+  /** What a heartbeat is about: every running run of the server, and those of `listed` that are over. */
+  heldBy(server: ServerId, listed: readonly BackupId[]): Promise<readonly Held[]>
+  /** Runs whose lease or deadline is over. */
+  overdue(limit: number): Promise<readonly RunScope[]>
+  /** Binds the run to its vault and the vault's present gc_epoch, and says what the agent has to know. */
+  brief(backup: BackupId, vault: VaultId): Promise<Briefing>
+  /** `false` where the epoch is not the current one. */
+  progress(backup: BackupId, epoch: number, now: RunProgress): Promise<boolean>
+  log(
+    backup: BackupId,
+    epoch: number,
+    line: Pick<Reports['log'], 'level' | 'message'>,
+  ): Promise<boolean>
+}
+
+export type VaultOf = {
+  readonly server: ServerId
+  readonly storage: StorageId
+  readonly key: KeyId
+}
+
+export type VaultRow = PreparedVault & { readonly organization: OrgId }
+
+export type Vaults = {
+  /** The active vault; `null` where there is none. */
+  find(organization: OrgId, of: VaultOf): Promise<PreparedVault | null>
+  /** Content and recovery recipients for a new one. `RESOURCE_NOT_FOUND` for parts of another organization. */
+  recipients(organization: OrgId, of: VaultOf): Promise<Omit<Recipients, 'list'>>
+  /** Does nothing where another caller was faster. */
+  add(
+    organization: OrgId,
+    of: VaultOf,
+    vault: { readonly id: VaultId; readonly recipients: Recipients; readonly identity: string },
+  ): Promise<void>
+  /** What the genesis must say, and what is stored of it. */
+  genesis(vault: VaultId): Promise<{
+    readonly recipients: Recipients
+    readonly agentKey: Uint8Array
+    readonly organizationKey: Uint8Array
+    readonly known: Uint8Array | null
+  }>
+  /** `false` where another genesis is known already. */
+  open(vault: VaultId, genesis: Uint8Array, key: string): Promise<boolean>
+}
+
+/** An object of a vault as it was granted. `key` is below the storage's prefix; `etag` is null until it is stored. */
+export type GrantedObject = {
+  readonly class: ObjectClass
+  readonly no: number
+  readonly key: string
+  readonly size: number
+  readonly sha256: string
+  readonly etag: string | null
+}
+
+export type StoredObjectNote = {
+  readonly object: GrantedObject
+  readonly etag: string
+  readonly header: Uint8Array
+}
+
+export type Objects = {
+  /** The first of `count` fresh numbers of the vault, or `null` where the epoch is not the current one. */
+  numbers(backup: BackupId, epoch: number, count: number): Promise<number | null>
+  /** Locks the run, lets `decide` see it with what is known of the objects, and stores the fresh ones under `keys`. */
+  grant(
+    ask: { readonly backup: BackupId; readonly epoch: number; readonly wanted: readonly Wanted[] },
+    decide: (scope: GrantScope, asks: readonly Ask[]) => Decisions,
+    keyOf: (wanted: Wanted, at: { readonly startedAt: Ms; readonly records: number }) => string,
+  ): Promise<
+    readonly GrantedObject[] | { readonly refused: number; readonly problem: string } | 'lost'
+  >
+  /** The newest grant of each of these in the run's vault; one that was never granted is missing. */
+  find(
+    backup: BackupId,
+    names: readonly { readonly class: ObjectClass; readonly no: number }[],
+  ): Promise<readonly GrantedObject[]>
+  /** Granted → stored; what is stored already stays as it is. `false` where the epoch is not the current one. */
+  store(backup: BackupId, epoch: number, notes: readonly StoredObjectNote[]): Promise<boolean>
+  /** Packs that the store does not have any more: nothing counts on them from now on. */
+  lost(vault: VaultId, packs: readonly number[]): Promise<void>
+  /** Takes the run's records, or its vault's unused signers and keys, out of the catalog, and names them. */
+  forget(
+    backup: BackupId,
+    classes: readonly ObjectClass[],
+    keep: readonly string[],
+  ): Promise<readonly string[]>
+}
+
+export type Finish = Pick<
+  Reports['commit.finish'],
+  'counts' | 'bytes_source' | 'bytes_new' | 'bytes_stored' | 'error_count' | 'errors'
+>
+
+/** A commit as it stands before its transaction. */
+export type PendingCommit = {
+  readonly vaultOpened: boolean
+  readonly sequence: number
+  readonly pages: readonly CommitPage[]
+  /** What the agent said when it finished; else its last progress. */
+  readonly finish: Finish
+  /** The newest stored record of the run, or else the newest granted one. */
+  readonly record: GrantedObject | null
+}
+
+export type CommitOutcome =
+  | { readonly done: 'committed'; readonly sequence: number; readonly gcEpoch: number }
+  | { readonly done: 'missing'; readonly packs: readonly number[] }
+  | { readonly done: 'lost' }
+
+export type Commits = {
+  /** Replaces the page; `false` where the epoch is not the current one. */
+  stage(backup: BackupId, epoch: number, page: CommitPage): Promise<boolean>
+  /** Keeps what the agent said, so that an interrupted commit can be finished without it. */
+  finishing(backup: BackupId, epoch: number, finish: Finish): Promise<boolean>
+  pending(backup: BackupId): Promise<PendingCommit>
+  /** The packs among `packs` that no open interval of the job names, with what is stored of them. */
+  added(backup: BackupId, packs: readonly number[]): Promise<readonly GrantedObject[]>
+  /** The transaction that makes a backup. A run that is committed already gives its answer again. */
+  commit(
+    backup: BackupId,
+    staged: Staged,
+    how: {
+      readonly finish: Finish
+      readonly record: string
+      readonly decide: (run: Run) => Step
+      readonly plan: typeof planIntervals
+    },
+  ): Promise<CommitOutcome>
+  /** The answer of a run that is committed. */
+  outcome(backup: BackupId): Promise<CommitOutcome | null>
+  /** Drops the staged pages and what the agent said, after objects were found missing. */
+  discard(backup: BackupId): Promise<void>
+}
+
+/** A PUT with exactly these headers, until `expiresAt` (ms by our clock). */
+export type SignedPut = {
+  readonly url: string
+  readonly headers: Readonly<Record<string, string>>
+  readonly expiresAt: Ms
+}
+
+/** A storage as the control plane uses it; keys are below its prefix. */
+export type VaultStore = ReadStore &
+  WriteStore &
+  DeleteStore & {
+    sign(put: { readonly key: string; readonly size: number; readonly sha256: string }): SignedPut
+  }
+
+export type Stores = {
+  /** `RESOURCE_NOT_FOUND` for a storage that is not there. */
+  open(storage: StorageId): Promise<VaultStore>
+}
+
+/** What happened, for those who watch. A listener can neither delay nor break what it listens to. */
+export type RunNews =
+  | { readonly kind: 'status'; readonly status: Run['at']; readonly problem: Problem | null }
+  | { readonly kind: 'progress'; readonly progress: RunProgress }
+  | { readonly kind: 'log'; readonly level: Reports['log']['level']; readonly message: string }
+export type RunEvents = {
+  emit(backup: BackupId, news: RunNews): void
+  /** Dispose to stop listening. */
+  watch(backup: BackupId, heard: (news: RunNews) => void): Disposable
 }

@@ -10,7 +10,6 @@ export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
 
 type BackupRun = {
   lease_epoch: Default<number>
-  leased_by: string | null
   lease_link: number | null
   lease_until: Time | null
   accepted_at: Time | null

@@ -248,7 +248,6 @@ create table backups (
   -- The run. Its epoch rises with every dispatch and every new connection; every message carries it, and every
   -- statement of a run says `where lease_epoch = $epoch`, so that an older attempt changes nothing.
   lease_epoch bigint not null default 0 check (lease_epoch >= 0),
-  leased_by text,
   -- The join counter of the connection that holds it: every later connection of the server has a higher one.
   lease_link bigint,
   lease_until timestamptz,
