@@ -12,7 +12,7 @@ export const isPlain = (text: string): boolean => PLAIN.test(text)
 
 /** A JSON string, as `JSON.stringify` writes it. */
 export const jsonText = (text: string): string =>
-  PLAIN.test(text) ? `"${text}"` : JSON.stringify(text)
+  PLAIN.test(text) ? `"${text}"` : JSON.stringify(text.toWellFormed())
 
 /** One field of a JSON object: `"key":"text"`, or `"twin":"base64"` where the bytes are not valid UTF-8. */
 export const bytesField = (key: string, twin: string, bytes: Bytes): string => {

@@ -47,40 +47,64 @@ export const createChunker = (chunkerKey: Uint8Array): Chunker => {
 type Scan = (from: number, to: number, mask: number) => number
 
 /** The smallest p in [from, to) whose hash of the 32 bytes before it is zero under the mask, else -1. */
-const scanner =
-  (bytes: Uint8Array, gear: Int32Array): Scan =>
-  (from, to, mask) => {
+const scanner = (bytes: Uint8Array, gear: Int32Array): Scan => {
+  const pad = (4 - (bytes.byteOffset % 4)) % 4
+  const skip = skipper(wordsOf(bytes, pad), gear)
+  const exact: Scan = (from, to, mask) => {
     let h = 0
-    for (let i = from - WINDOW; i < from - 1; i += 1) h = (h << 1) + at(gear, at(bytes, i))
-    let i = from - 1
-    // Eight steps before eight tests: the additions form the only chain, and the loop runs at 1 GiB/s instead of 0.65.
-    for (const last = to - 9; i <= last; i += 8) {
-      const a = ((h << 1) + at(gear, at(bytes, i))) | 0
-      const b = ((a << 1) + at(gear, at(bytes, i + 1))) | 0
-      const c = ((b << 1) + at(gear, at(bytes, i + 2))) | 0
-      const d = ((c << 1) + at(gear, at(bytes, i + 3))) | 0
-      const e = ((d << 1) + at(gear, at(bytes, i + 4))) | 0
-      const f = ((e << 1) + at(gear, at(bytes, i + 5))) | 0
-      const g = ((f << 1) + at(gear, at(bytes, i + 6))) | 0
-      h = ((g << 1) + at(gear, at(bytes, i + 7))) | 0
-      if ((a & mask) === 0) return i + 1
-      if ((b & mask) === 0) return i + 2
-      if ((c & mask) === 0) return i + 3
-      if ((d & mask) === 0) return i + 4
-      if ((e & mask) === 0) return i + 5
-      if ((f & mask) === 0) return i + 6
-      if ((g & mask) === 0) return i + 7
-      if ((h & mask) === 0) return i + 8
-    }
-    for (; i < to - 1; i += 1) {
-      h = ((h << 1) + at(gear, at(bytes, i))) | 0
-      if ((h & mask) === 0) return i + 1
+    for (let i = from - WINDOW; i < to - 1; i += 1) {
+      h = ((h << 1) + (gear[bytes[i] ?? 0] ?? 0)) | 0
+      if ((h & mask) === 0 && i >= from - 1) return i + 1
     }
     return -1
   }
+  return (from, to, mask) => {
+    const aligned = from + ((pad + 1 - from) & 3)
+    const early = exact(from, Math.min(aligned, to), mask)
+    if (early !== -1 || aligned >= to) return early
+    const word = (aligned - 1 - pad) / 4
+    const skipped = skip(word, Math.floor((to - 1 - pad) / 4), mask) - word
+    return exact(aligned + 4 * skipped, to, mask)
+  }
+}
 
-/** Every index is in range; the fallback only satisfies the type and is folded away by the compiler. */
-const at = (table: Uint8Array | Int32Array, index: number): number => table[index] ?? 0
+/**
+ * From word `from` on, the first word of a pair after whose bytes some hash is zero, or the last before `to`. Four bytes
+ * a load and eight tests a turn: 1.7 GiB/s, where byte by byte makes 0.65.
+ */
+const skipper =
+  (words: Int32Array, gear: Int32Array): Scan =>
+  (from, to, mask) => {
+    let h = 0
+    let i = from - WINDOW / 4
+    for (const last = Math.min(to, words.length) - 2; i <= last; i += 2) {
+      const p = at(words, i)
+      const q = at(words, i + 1)
+      const a = ((h << 1) + at(gear, p & 255)) | 0
+      const b = ((a << 1) + at(gear, (p >>> 8) & 255)) | 0
+      const c = ((b << 1) + at(gear, (p >>> 16) & 255)) | 0
+      const d = ((c << 1) + at(gear, p >>> 24)) | 0
+      const e = ((d << 1) + at(gear, q & 255)) | 0
+      const f = ((e << 1) + at(gear, (q >>> 8) & 255)) | 0
+      const g = ((f << 1) + at(gear, (q >>> 16) & 255)) | 0
+      h = ((g << 1) + at(gear, q >>> 24)) | 0
+      if (i < from) continue
+      if ((a & mask) === 0 || (b & mask) === 0 || (c & mask) === 0 || (d & mask) === 0) break
+      if ((e & mask) === 0 || (f & mask) === 0 || (g & mask) === 0 || (h & mask) === 0) break
+    }
+    return Math.max(from, i)
+  }
+
+/** Every index is in range; the fallback only satisfies the type. One type of table keeps the loop fast. */
+const at = (table: Int32Array, index: number): number => table[index] ?? 0
+
+const LITTLE_ENDIAN = new Uint8Array(Uint32Array.of(1).buffer)[0] === 1
+
+/** The bytes from `pad` on as little-endian words; none where the machine orders them otherwise. */
+const wordsOf = (bytes: Uint8Array, pad: number): Int32Array => {
+  const count = LITTLE_ENDIAN ? Math.max(0, bytes.length - pad) >> 2 : 0
+  return new Int32Array(bytes.buffer, count === 0 ? 0 : bytes.byteOffset + pad, count)
+}
 
 /** The chunks of a file that arrives in slices of any length. Holds at most 8 MiB; each chunk is a copy. */
 export function* chunks(

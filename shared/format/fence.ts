@@ -162,7 +162,9 @@ const touching = <L>(items: readonly Fenced<L>[], range: Range): readonly Fenced
   items.filter(({ first }, i) => {
     const next = items[i + 1]
     if (sideOf(range, first) > 0) return false
-    return next === undefined || sideOf(range, next.first) >= 0
+    if (next === undefined) return true
+    const side = sideOf(range, next.first)
+    return side > 0 || (side === 0 && range.at !== 'entry')
   })
 
 const damaged = (problem: string): Error => fail('DAMAGED', { what: 'A fence', problem })

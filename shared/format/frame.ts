@@ -38,15 +38,15 @@ export const decodeFrame = (bytes: Uint8Array, maxSize = MAX_CONTENT): Uint8Arra
  * that repeats random bytes is misjudged and stored larger than need be; nothing else depends on the answer.
  */
 export const shrinks = (content: Uint8Array): boolean => {
-  if (content.length < 4 * KiB) return true
+  // Below, chance alone keeps the measured entropy of random bytes under the threshold.
+  if (content.length < SAMPLES * SAMPLE) return true
   const counts = new Uint32Array(256)
   const step = Math.floor(content.length / SAMPLES)
-  const length = Math.min(SAMPLE, step)
   for (let s = 0; s < SAMPLES; s += 1) {
-    const part = content.subarray(s * step, s * step + length)
+    const part = content.subarray(s * step, s * step + SAMPLE)
     for (const byte of part) counts[byte] = (counts[byte] ?? 0) + 1
   }
-  return entropy(counts, SAMPLES * length) < RANDOM_ENTROPY
+  return entropy(counts, SAMPLES * SAMPLE) < RANDOM_ENTROPY
 }
 
 const entropy = (counts: Uint32Array, total: number): number => {

@@ -8,6 +8,7 @@ import { fail, problemOf } from '../errors.ts'
 import { KiB, MiB } from '../units.ts'
 import { toBase64url, view } from './bytes.ts'
 import { isSize, type Locator } from './locator.ts'
+import { checkReadable, FORMAT } from './version.ts'
 
 /** Most bytes of a segment: what is cut at 1 MiB, and its header line. */
 export const MAX_SEGMENT = MiB + 128 * KiB
@@ -47,13 +48,33 @@ export const decodeLines = (
   const lines = view(bytes).toString('utf8').split('\n')
   if (lines.pop() !== '') throw damaged('its last line has no end')
   const header = parseHeader(lines.shift() ?? '')
-  if (header.format !== format) throw damaged(`it is not of the format ${format}`)
-  if (header.requires !== undefined) {
-    throw fail('UNSUPPORTED', { what: WHAT, feature: JSON.stringify(header.requires) })
-  }
+  checkHeader(WHAT, header, format)
   if (header.lines !== lines.length) throw damaged('lines are missing or too many')
   return { header, lines }
 }
+
+/**
+ * Refuses another kind (`DAMAGED`), a later version of this kind, and a required feature that is unknown here
+ * (`UNSUPPORTED`). `format` ends in `/v1`.
+ */
+export const checkHeader = (
+  what: string,
+  header: { readonly format?: unknown; readonly requires?: unknown },
+  format: string,
+): void => {
+  const kind = format.slice(0, format.lastIndexOf('/') + 1)
+  const found = typeof header.format === 'string' ? header.format : ''
+  if (found !== format && found.startsWith(kind))
+    throw fail('UNSUPPORTED', { what, feature: found })
+  if (found !== format)
+    throw fail('DAMAGED', { what, problem: `it is not of the format ${format}` })
+  const requires: unknown = header.requires ?? []
+  if (!isTexts(requires)) throw fail('DAMAGED', { what, problem: 'what it requires is no list' })
+  checkReadable(what, FORMAT, requires)
+}
+
+const isTexts = (value: unknown): value is readonly string[] =>
+  Array.isArray(value) && value.every((item) => typeof item === 'string')
 
 /** Level in a shallow tree of segments: 0 for leaves; eight levels hold more than can be. */
 export const levelOf = (header: Header): number => {

@@ -1,18 +1,20 @@
 /** The keyed hash of (directory, name) that decides where trees are cut. FORMAT.md, "Keyed hash of a place". */
-import { createHmac } from 'node:crypto'
-import type { Bytes } from './tree-order.ts'
+import { view } from './bytes.ts'
+import { createSmallHmac } from './hmac.ts'
+import { type Bytes, MAX_DIR } from './tree-order.ts'
 
 /**
  * HalfSipHash-2-4 (32-bit output) of the name, keyed per directory with the first 8 bytes of HMAC-SHA-256(segment key,
  * directory): 0.1 us an entry, where an HMAC of each place would cost 1.5.
  */
 export const createNameHash = (segmentKey: Uint8Array): ((dir: Bytes, name: Bytes) => number) => {
+  const hmac = createSmallHmac(segmentKey, MAX_DIR)
   let last: Bytes | null = null
   let k0 = 0
   let k1 = 0
   return (dir, name) => {
     if (dir !== last) {
-      const key = createHmac('sha256', segmentKey).update(dir, 'latin1').digest()
+      const key = view(hmac(Buffer.from(dir, 'latin1')))
       k0 = key.readInt32LE(0)
       k1 = key.readInt32LE(4)
       last = dir

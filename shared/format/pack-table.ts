@@ -166,12 +166,23 @@ function* descend(
     for (const row of pick(table.rows, wanted)) found.set(row.pack, row)
     return
   }
+  let from = 0
   for (const [i, child] of table.children.entries()) {
     const next = table.children[i + 1]?.first ?? Infinity
-    const inside = wanted?.filter((pack) => pack >= child.first && pack < next) ?? null
-    if (inside?.length === 0) continue
-    yield* descend({ locator: child.locator, level: table.level - 1 }, inside, found)
+    const to = wanted === null ? 0 : firstAtLeast(wanted, next, from)
+    if (wanted === null || to > from) {
+      const below = { locator: child.locator, level: table.level - 1 }
+      yield* descend(below, wanted?.slice(from, to) ?? null, found)
+    }
+    from = to
   }
+}
+
+/** The first index from `from` on whose number is at least `least`. */
+const firstAtLeast = (numbers: readonly PackNo[], least: PackNo, from: number): number => {
+  let i = from
+  while (i < numbers.length && (numbers[i] ?? least) < least) i += 1
+  return i
 }
 
 const pick = (rows: readonly PackRow[], wanted: readonly PackNo[] | null): readonly PackRow[] => {

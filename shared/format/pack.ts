@@ -3,6 +3,7 @@ import { fail, problemOf } from '../errors.ts'
 import { MiB } from '../units.ts'
 import { parseUtf8, toBase64url } from './bytes.ts'
 import { decodeFrame, encodeFrame, MAX_PIECES } from './frame.ts'
+import { checkHeader } from './lines.ts'
 import { isHash, isSize, MAX_CONTENT, MAX_FRAME } from './locator.ts'
 import { paddingFrame, readTrailer, TRAILER } from './padding.ts'
 import { skippableFrame, skippablePayload } from './zstd.ts'
@@ -19,7 +20,7 @@ export type Piece = { readonly id: Uint8Array; readonly offset: number; readonly
 export type PackWriter = {
   /** Appends a frame and says at which offset of the plaintext it lies. At most 4,096 pieces. */
   add(frame: Uint8Array, pieces: readonly Piece[]): number
-  /** Bytes of frames so far. */
+  /** Bytes of frames so far; after `finish`, of the whole plaintext. */
   readonly size: number
   /** Whether the target is reached; a full writer still takes frames. */
   readonly full: boolean
@@ -35,6 +36,7 @@ export const createPackWriter = ({ target = PACK_TARGET } = {}): PackWriter => {
   let size = 0
   let pieceCount = 0
   let frames: string[] = []
+  let finished = false
   const append = (bytes: Uint8Array): void => {
     if (size + bytes.length > buffer.length) {
       const larger = new Uint8Array(Math.max(size + bytes.length, 1.25 * buffer.length))
@@ -47,6 +49,7 @@ export const createPackWriter = ({ target = PACK_TARGET } = {}): PackWriter => {
   return {
     add: (frame, pieces) => {
       if (pieces.length > MAX_PIECES) throw new RangeError('a frame holds at most 4,096 blobs')
+      if (finished) throw new RangeError('the pack is finished')
       const offset = size
       append(frame)
       frames.push(`[${offset},${frame.length},[${pieces.map(pieceText).join(',')}]]`)
@@ -60,6 +63,8 @@ export const createPackWriter = ({ target = PACK_TARGET } = {}): PackWriter => {
       return size >= target || pieceCount >= PIECES_FULL
     },
     finish: () => {
+      if (finished) return buffer.subarray(0, size)
+      finished = true
       const offset = size
       const index = skippableFrame(encodeFrame(Buffer.from(indexText(frames))))
       append(index)
@@ -70,6 +75,7 @@ export const createPackWriter = ({ target = PACK_TARGET } = {}): PackWriter => {
       size = 0
       pieceCount = 0
       frames = []
+      finished = false
     },
   }
 }
@@ -121,9 +127,7 @@ export const packIndexOf = (plaintext: Uint8Array): readonly IndexedFrame[] => {
 
 const parseIndex = (bytes: Uint8Array, end: number): readonly IndexedFrame[] => {
   const index = parseJson(bytes)
-  if (index.format !== FORMAT) throw damaged('it is of another format')
-  if (index.requires !== undefined)
-    throw fail('UNSUPPORTED', { what: 'A pack', feature: JSON.stringify(index.requires) })
+  checkHeader('The index of a pack', index, FORMAT)
   if (!Array.isArray(index.frames)) throw damaged('it lists no frames')
   const list: readonly unknown[] = index.frames
   let next = 0

@@ -2,7 +2,17 @@
 import { fail, problemOf } from '../errors.ts'
 import { parseBytes } from './byte-text.ts'
 import { isSize, type Locator, parseLocator } from './locator.ts'
-import { type Acl, type Entry, type EntryType, MAX_HOLES, MAX_INLINE, MAX_LINE } from './tree.ts'
+import {
+  type Acl,
+  type Attribute,
+  type Entry,
+  type EntryType,
+  MAX_HOLES,
+  MAX_ID,
+  MAX_INLINE,
+  MAX_LINE,
+  MAX_TEXT,
+} from './tree.ts'
 import { type Bytes, isName } from './tree-order.ts'
 
 export type NamedEntry = { readonly name: Bytes; readonly entry: Entry }
@@ -23,15 +33,15 @@ const TYPES: ReadonlyMap<unknown, EntryType> = new Map([
   ['s', 'socket'],
 ])
 const NANOSECONDS = /^(?:0|-?[1-9][0-9]{0,29})$/
-const MAX_ID = 2 ** 32 - 1
-const MAX_TEXT = 4096
 
 /** `DAMAGED` for anything but the line of an entry that can be; hostile input costs no more than its length. */
 export const decodeEntry = (line: string): NamedEntry => entryOf(parseLine(line))
 
 /** The fields of a line of at most 64 KiB, not yet checked. */
 export const parseLine = (line: string): RawLine => {
-  if (line.length > MAX_LINE) throw damaged('it is too long')
+  // A character takes at most three bytes of UTF-8.
+  if (line.length * 3 > MAX_LINE && Buffer.byteLength(line) > MAX_LINE)
+    throw damaged('it is too long')
   try {
     const value: unknown = JSON.parse(line)
     if (isObject(value)) return value
@@ -49,22 +59,20 @@ type Writable<T> = { -readonly [K in keyof T]: T[K] }
 export const entryOf = (raw: RawLine): NamedEntry => {
   const name = parseBytes(raw.n, raw.nb)
   if (name === undefined || !isName(name)) throw damaged('its name cannot be one')
-  const type = TYPES.get(raw.k)
-  if (type === undefined) throw damaged('its type is unknown')
-  if (!isSize(raw.m) || raw.m > 0o7777 || !isId(raw.u) || !isId(raw.g)) {
-    throw damaged('its mode or owner cannot be')
-  }
-  const entry: Writable<Entry> = {
-    type,
-    mode: raw.m,
-    uid: raw.u,
-    gid: raw.g,
-    mtime: time(raw.mt),
-  }
+  const entry = basics(raw)
   texts(entry, raw)
   byType(entry, raw)
   rare(entry, raw)
   return { name, entry }
+}
+
+const basics = (raw: RawLine): Writable<Entry> => {
+  const { m: mode, u: uid, g: gid } = raw
+  const type = TYPES.get(raw.k)
+  if (type === undefined) throw damaged('its type is unknown')
+  if (!isSize(mode) || mode > 0o7777) throw damaged('its mode cannot be')
+  if (!isId(uid) || !isId(gid)) throw damaged('its owner cannot be')
+  return { type, mode, uid, gid, mtime: time(raw.mt) }
 }
 
 const texts = (entry: Writable<Entry>, raw: RawLine): void => {
@@ -139,7 +147,7 @@ const rare = (entry: Writable<Entry>, raw: RawLine): void => {
   entry.acl = acl
 }
 
-const attributes = (value: unknown): readonly (readonly [Bytes, Bytes])[] => {
+const attributes = (value: unknown): readonly Attribute[] => {
   let last = ''
   return list(value, MAX_LINE).map((item) => {
     const raw: { n?: unknown; nb?: unknown; v?: unknown; vb?: unknown } = isObject(item) ? item : {}
