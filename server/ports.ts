@@ -11,18 +11,8 @@ import type {
 import type { Job, JobInput, JobQuery } from '#shared/api/jobs.ts'
 import type { Enrollment, Server, ServerInput, ServerQuery } from '#shared/api/servers.ts'
 import type { Storage, StorageInput, StorageQuery } from '#shared/api/storages.ts'
-import type { Me, Scope } from '#shared/api/tokens.ts'
-import type {
-  BackupId,
-  JobId,
-  KeyId,
-  OrgId,
-  ProjectId,
-  ServerId,
-  StorageId,
-  TokenId,
-  VaultId,
-} from '#shared/ids.ts'
+import type { Me } from '#shared/api/tokens.ts'
+import type { BackupId, JobId, KeyId, OrgId, ServerId, StorageId, VaultId } from '#shared/ids.ts'
 import type { Facts, Recipients, VaultOffer, Welcome } from '#shared/protocol/hello.ts'
 import type { BackupStart, Order } from '#shared/protocol/orders.ts'
 import type { ObjectClass, Reports, Wanted } from '#shared/protocol/reports.ts'
@@ -30,19 +20,11 @@ import type { Leave } from '#shared/protocol/session.ts'
 import type { DeleteStore, ReadStore, WriteStore } from '#shared/store.ts'
 import type { Ms } from '#shared/units.ts'
 import type { Problem, Run, Step, Verdict } from './core/backup-machine.ts'
+import type { Caller } from './core/caller.ts'
 import type { Page as CommitPage, planIntervals, Staged } from './core/commit.ts'
 import type { Ask, Decisions, Scope as GrantScope } from './core/grant.ts'
 import type { Page, PageRequest } from './core/page.ts'
-
-/** Who holds the token of a request, and what it may do. */
-export type Caller = {
-  readonly organization: OrgId
-  readonly token: TokenId
-  readonly name: string
-  readonly scopes: readonly Scope[]
-  /** A token of one project sees only that project. */
-  readonly project: ProjectId | null
-}
+import type { JobTargets, NewBackup, NewEnrollment, NewOrganization } from './core/wishes.ts'
 
 export type Tokens = {
   /** `null` for one that is unknown, revoked or expired. Notes the use, at most once a minute. */
@@ -51,6 +33,15 @@ export type Tokens = {
 
 export type Organizations = {
   me(caller: Caller): Promise<Me>
+}
+
+export type FirstStart = {
+  /** Runs `work` if there is no organization yet, in one process of all at a time; else `null`. */
+  exclusively<T>(work: () => Promise<T>): Promise<T | null>
+  /** One transaction: the organization, a token of all scopes, a managed key, the storage. */
+  add(
+    wanted: NewOrganization,
+  ): Promise<{ readonly token: string; readonly storage: StorageId | null }>
 }
 
 type Reads<Row, RowId, Query> = {
@@ -72,22 +63,8 @@ export type EncryptionKeys = Reads<EncryptionKey, KeyId, EncryptionKeyQuery> & {
   add(caller: Caller, input: EncryptionKeyInput): Promise<EncryptionKey>
 }
 
-/** What a job points to, each found for its caller. */
-export type JobTargets = {
-  readonly server: ServerId
-  readonly storage: StorageId
-  readonly key: KeyId
-}
-
 export type Jobs = Reads<Job, JobId, JobQuery> & {
   add(caller: Caller, input: JobInput, targets: JobTargets): Promise<Job>
-}
-
-export type NewBackup = {
-  readonly job: JobId
-  readonly name: string
-  readonly description: string | null
-  readonly external_id: string | null
 }
 
 export type Backups = Reads<Backup, BackupId, BackupQuery> & {
@@ -112,11 +89,7 @@ export type EnrollmentTokens = {
   /** Makes the token; only its hash is kept, so `token` cannot be shown again. */
   add(
     caller: Caller,
-    wanted: {
-      readonly server: ServerId
-      readonly lifetime: Ms
-      readonly vaults: readonly { readonly storage: StorageId; readonly key: KeyId }[]
-    },
+    wanted: NewEnrollment,
   ): Promise<{ readonly id: string; readonly token: string; readonly expires_at: string }>
 }
 

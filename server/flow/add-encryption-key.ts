@@ -2,7 +2,8 @@
 import type { EncryptionKey, EncryptionKeyInput } from '#shared/api/encryption-keys.ts'
 import { fail } from '#shared/errors.ts'
 import { parseRecipient } from '#shared/format/keys.ts'
-import type { Caller, EncryptionKeys } from '../ports.ts'
+import type { Caller } from '../core/caller.ts'
+import type { EncryptionKeys } from '../ports.ts'
 
 const refuse = (problem: string): Error =>
   fail('VALIDATION_FAILED', { field: 'recipient', problem })

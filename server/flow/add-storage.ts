@@ -2,7 +2,8 @@
 import type { Storage, StorageInput } from '#shared/api/storages.ts'
 import { fail } from '#shared/errors.ts'
 import { parsePrefix } from '#shared/format/layout.ts'
-import type { Caller, Storages } from '../ports.ts'
+import type { Caller } from '../core/caller.ts'
+import type { Storages } from '../ports.ts'
 
 const parseEndpoint = (text: string): string => {
   if (!URL.canParse(text))

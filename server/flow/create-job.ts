@@ -1,7 +1,8 @@
 /** Adds a job after checking that what it points to is the caller's own. */
 import type { Job, JobInput } from '#shared/api/jobs.ts'
 import type { KeyId, ServerId, StorageId } from '#shared/ids.ts'
-import type { Caller, EncryptionKeys, Jobs, Servers, Storages } from '../ports.ts'
+import type { Caller } from '../core/caller.ts'
+import type { EncryptionKeys, Jobs, Servers, Storages } from '../ports.ts'
 import { foundId } from './found.ts'
 
 export type CreateJobParts = {

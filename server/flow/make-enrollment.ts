@@ -3,8 +3,8 @@ import { parseDuration } from '#shared/api/durations.ts'
 import type { Enrollment, EnrollmentInput } from '#shared/api/servers.ts'
 import type { KeyId, ServerId, StorageId } from '#shared/ids.ts'
 import { DAY, HOUR, MINUTE } from '#shared/units.ts'
+import type { Caller } from '../core/caller.ts'
 import type {
-  Caller,
   EncryptionKeys,
   EnrollmentTokens,
   PreparedVault,

@@ -2,7 +2,8 @@
 import type { Backup, BackupInput } from '#shared/api/backups.ts'
 import { fail } from '#shared/errors.ts'
 import type { BackupId, JobId } from '#shared/ids.ts'
-import type { Backups, Caller, Jobs } from '../ports.ts'
+import type { Caller } from '../core/caller.ts'
+import type { Backups, Jobs } from '../ports.ts'
 import { found, foundId } from './found.ts'
 
 export type StartBackupParts = {

@@ -4,7 +4,8 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { SCOPES, type Scope, TOKEN_PATTERN } from '#shared/api/tokens.ts'
 import { fail } from '#shared/errors.ts'
 import { SECOND } from '#shared/units.ts'
-import type { Caller, Tokens } from '../../ports.ts'
+import type { Caller } from '../../core/caller.ts'
+import type { Tokens } from '../../ports.ts'
 
 /** What a route asks of its caller. `public`: nothing; `agent`: the route authenticates on its own. */
 export type RouteScope = Scope | 'public' | 'agent'

@@ -2,7 +2,8 @@ import { type Kysely, type Selectable, type SelectQueryBuilder, sql } from 'kyse
 import type { EncryptionKey } from '#shared/api/encryption-keys.ts'
 import { fail } from '#shared/errors.ts'
 import type { KeyId } from '#shared/ids.ts'
-import type { Caller, EncryptionKeys } from '../../ports.ts'
+import type { Caller } from '../../core/caller.ts'
+import type { EncryptionKeys } from '../../ports.ts'
 import { mapPage, readPage, withUniqueName } from './pages.ts'
 import type { Schema } from './schema.ts'
 

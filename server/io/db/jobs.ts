@@ -1,7 +1,8 @@
 import { type Kysely, type Selectable, sql } from 'kysely'
 import type { FilesSource, Job } from '#shared/api/jobs.ts'
 import type { JobId } from '#shared/ids.ts'
-import type { Caller, Jobs } from '../../ports.ts'
+import type { Caller } from '../../core/caller.ts'
+import type { Jobs } from '../../ports.ts'
 import { mapPage, readPage, withUniqueName } from './pages.ts'
 import type { Schema } from './schema.ts'
 

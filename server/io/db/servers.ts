@@ -1,7 +1,8 @@
 import { type Kysely, type Selectable, type SelectQueryBuilder, sql } from 'kysely'
 import type { Server } from '#shared/api/servers.ts'
 import type { ServerId } from '#shared/ids.ts'
-import type { Caller, Servers } from '../../ports.ts'
+import type { Caller } from '../../core/caller.ts'
+import type { Servers } from '../../ports.ts'
 import { isoOrNull, mapPage, readPage, withUniqueName } from './pages.ts'
 import type { Schema } from './schema.ts'
 

@@ -1,7 +1,8 @@
 import { type Kysely, type Selectable, type SelectQueryBuilder, sql } from 'kysely'
 import type { Storage } from '#shared/api/storages.ts'
 import type { StorageId } from '#shared/ids.ts'
-import type { Caller, Storages } from '../../ports.ts'
+import type { Caller } from '../../core/caller.ts'
+import type { Storages } from '../../ports.ts'
 import { mapPage, readPage, withUniqueName } from './pages.ts'
 import type { Schema } from './schema.ts'
 
