@@ -85,29 +85,30 @@ const texts = (entry: Writable<Entry>, raw: RawLine): void => {
 /** What only some types have, and those always. */
 const byType = (entry: Writable<Entry>, raw: RawLine): void => {
   const { type } = entry
-  if (raw.s !== undefined || type === 'file') {
-    if (type !== 'file' || !isSize(raw.s)) throw damaged('its size cannot be')
-    entry.size = raw.s
+  if (type === 'file') contentOf(entry, raw)
+  else if ((raw.s ?? raw.c ?? raw.more ?? raw.ho) !== undefined) {
+    throw damaged('only files have a size and content')
   }
   const target = parseBytes(raw.t, raw.tb)
   if ((target !== undefined) !== (type === 'symlink')) throw damaged('only links have a target')
-  if (target !== undefined) {
-    if (target === '' || target.includes('\0')) throw damaged('its target cannot be one')
-    entry.target = target
-  }
+  if (target !== undefined) entry.target = checkedTarget(target)
   const isDevice = type === 'char' || type === 'block'
   if ((raw.d !== undefined) !== isDevice) throw damaged('only devices have numbers')
   if (isDevice) entry.device = pair(raw.d, isId)
-  if (type === 'file') contentOf(entry, raw)
-  else if (raw.c !== undefined || raw.more !== undefined || raw.ho !== undefined) {
-    throw damaged('only files have content')
-  }
+}
+
+const checkedTarget = (target: Bytes): Bytes => {
+  if (target === '' || target.includes('\0')) throw damaged('its target cannot be one')
+  return target
 }
 
 const contentOf = (entry: Writable<Entry>, raw: RawLine): void => {
+  const size = raw.s
+  if (!isSize(size)) throw damaged('its size cannot be')
+  entry.size = size
   let covered = 0
   if (raw.ho !== undefined) {
-    entry.holes = holesOf(raw.ho, entry.size ?? 0)
+    entry.holes = holesOf(raw.ho, size)
     for (const [, length] of entry.holes) covered += length
   }
   if (raw.more !== undefined) {
@@ -119,7 +120,7 @@ const contentOf = (entry: Writable<Entry>, raw: RawLine): void => {
     entry.content = locatorsOf(raw.c)
     for (const locator of entry.content) covered += locator[4]
   }
-  if (covered !== entry.size && entry.skipped === undefined) {
+  if (covered !== size && entry.skipped === undefined) {
     throw damaged('content and holes are not as long as the file')
   }
 }
