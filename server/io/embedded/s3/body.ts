@@ -1,21 +1,12 @@
 import { createHash } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
-import { GiB } from '#shared/units.ts'
-import {
-  CHECKSUMS,
-  isChecksumName,
-  isChecksumValue,
-  running,
-  type Checksum,
-  type ChecksumName,
-} from './checksums.ts'
+import { KiB, MINUTE, SECOND, type Ms } from '#shared/units.ts'
+import { expectedOf, type Expected } from './announced.ts'
+import { running, type Checksum, type ChecksumName } from './checksums.ts'
 import { chunkedDecoder, plainDecoder, type Decoder } from './chunked.ts'
 import { refuse } from './refusal.ts'
 import type { S3Request } from './request.ts'
 import type { PayloadRule } from './signature.ts'
-
-/** Bytes of one PUT or part. */
-export const MAX_PUT = 5 * GiB
 
 /** Where the object's bytes go; awaited before more is read, so a slow disk slows the sender. */
 export type Sink = (piece: Buffer) => Promise<void> | undefined
@@ -24,83 +15,23 @@ export type Received = {
   readonly size: number
   /** Hex. */
   readonly md5: string
+  /** The one announced; else the one that was asked to be computed. */
   readonly checksum: Checksum | null
 }
 
-type Expected = {
-  /** Bytes of the object itself. */
-  readonly length: number
-  /** Hex, or null. */
-  readonly sha256: string | null
-  readonly md5: string | null
-  readonly checksum: { readonly name: ChecksumName; readonly value: string | null } | null
+export type Receiving = {
+  readonly request: S3Request
+  readonly payload: PayloadRule
+  readonly sink: Sink
+  /** A checksum to compute where the request announces none. */
+  readonly compute?: ChecksumName | null
+  /** CompleteMultipartUpload: the checksum headers speak of the object, not of this body. */
+  readonly aboutOther?: boolean
 }
 
-const lengthOf = (request: S3Request, name: string): number | null => {
-  const text = request.headers.get(name)
-  if (text === undefined) return null
-  if (!/^\d{1,16}$/.test(text)) throw refuse('InvalidArgument', `${name} must be a number.`)
-  return Number(text)
-}
-
-/** Chunked payloads state the object's length beside that of the framing. */
-const objectLength = (request: S3Request, payload: PayloadRule): number => {
-  const framed = payload.kind === 'signed-chunks' || payload.kind === 'unsigned-chunks'
-  const length = lengthOf(request, framed ? 'x-amz-decoded-content-length' : 'content-length')
-  if (length === null) throw refuse('MissingContentLength')
-  if (length > MAX_PUT)
-    throw refuse('EntityTooLarge', undefined, { MaxSizeAllowed: String(MAX_PUT) })
-  return length
-}
-
-const md5Of = (request: S3Request): string | null => {
-  const text = request.headers.get('content-md5')
-  if (text === undefined) return null
-  const raw = Buffer.from(text, 'base64')
-  if (raw.length !== 16 || raw.toString('base64') !== text) throw refuse('InvalidDigest')
-  return raw.toString('hex')
-}
-
-/** The one additional checksum that headers or an announced trailer give; more than one is refused. */
-const announcedChecksum = (request: S3Request): Expected['checksum'] => {
-  const given = CHECKSUMS.flatMap((name) => {
-    const value = request.headers.get(`x-amz-checksum-${name}`)
-    return value === undefined ? [] : [{ name, value }]
-  })
-  const trailer = request.headers.get('x-amz-trailer')?.toLowerCase() ?? ''
-  const trailing = /^x-amz-checksum-(\w+)$/.exec(trailer)?.[1]
-  if (trailer !== '' && (trailing === undefined || !isChecksumName(trailing))) {
-    throw refuse(
-      'InvalidRequest',
-      'The value specified in the x-amz-trailer header is not supported.',
-    )
-  }
-  const [first] = given
-  if (given.length > 1 || (first !== undefined && trailing !== undefined)) {
-    throw refuse('InvalidRequest', 'Expecting a single x-amz-checksum- header.')
-  }
-  if (first !== undefined && !isChecksumValue(first.name, first.value)) {
-    throw refuse('InvalidRequest', `Value for x-amz-checksum-${first.name} header is invalid.`)
-  }
-  if (first !== undefined) return first
-  return trailing !== undefined && isChecksumName(trailing) ? { name: trailing, value: null } : null
-}
-
-const expectedOf = (request: S3Request, payload: PayloadRule): Expected => {
-  const checksum = announcedChecksum(request)
-  if (request.headers.has('x-amz-sdk-checksum-algorithm') && checksum === null) {
-    throw refuse(
-      'InvalidRequest',
-      'x-amz-sdk-checksum-algorithm specified, but no corresponding x-amz-checksum-* or x-amz-trailer headers were found.',
-    )
-  }
-  return {
-    length: objectLength(request, payload),
-    sha256: payload.kind === 'sha256' ? payload.hex : null,
-    md5: md5Of(request),
-    checksum,
-  }
-}
+/** A body slower than this on average, a grace apart, is somebody holding our connection. */
+const MIN_BYTES_A_SECOND = KiB
+const GRACE: Ms = 2 * MINUTE
 
 const decoderOf = (payload: PayloadRule): Decoder => {
   switch (payload.kind) {
@@ -126,21 +57,30 @@ const checksumMismatch = (name: ChecksumName): Error =>
     `The ${name.toUpperCase()} you specified did not match the calculated checksum.`,
   )
 
-const settleChecksum = (
+const checkAnnounced = (
   announced: NonNullable<Expected['checksum']>,
   raw: Buffer,
   trailers: ReadonlyMap<string, string>,
-): Checksum => {
-  const value = raw.toString('base64')
+): void => {
   const claimed = announced.value ?? trailers.get(`x-amz-checksum-${announced.name}`)
   if (claimed === undefined) throw refuse('MalformedTrailerError')
-  if (claimed !== value) throw checksumMismatch(announced.name)
-  return { name: announced.name, value, type: 'FULL_OBJECT' }
+  if (claimed !== raw.toString('base64')) throw checksumMismatch(announced.name)
 }
 
-const watch = (expected: Expected): Watch => {
+/** The checksum that the request announces, or the one to compute all the same. */
+const wantedOf = (
+  expected: Expected,
+  { compute, aboutOther }: Receiving,
+): { readonly name: ChecksumName; readonly announced: Expected['checksum'] } | null => {
+  if (expected.checksum !== null && aboutOther !== true) {
+    return { name: expected.checksum.name, announced: expected.checksum }
+  }
+  return compute === undefined || compute === null ? null : { name: compute, announced: null }
+}
+
+const watch = (expected: Expected, receiving: Receiving): Watch => {
+  const wanted = wantedOf(expected, receiving)
   const md5 = createHash('md5')
-  const wanted = expected.checksum
   // The payload's SHA-256 serves as the additional checksum too where both are asked for.
   const needsSha = expected.sha256 !== null || wanted?.name === 'sha256'
   const sha256 = needsSha ? createHash('sha256') : null
@@ -163,55 +103,64 @@ const watch = (expected: Expected): Watch => {
       const md5Hex = md5.digest('hex')
       if (expected.md5 !== null && expected.md5 !== md5Hex) throw refuse('BadDigest')
       const raw = extra?.digest() ?? sha
-      const checksum =
-        wanted === null || raw === undefined ? null : settleChecksum(wanted, raw, trailers)
-      return { size, md5: md5Hex, checksum }
+      if (wanted === null || raw === undefined) return { size, md5: md5Hex, checksum: null }
+      if (wanted.announced !== null) checkAnnounced(wanted.announced, raw, trailers)
+      const value = raw.toString('base64')
+      return { size, md5: md5Hex, checksum: { name: wanted.name, value, type: 'FULL_OBJECT' } }
     },
   }
 }
 
-async function* rawBody(body: IncomingMessage): AsyncGenerator<Buffer> {
-  for await (const piece of body) {
-    if (Buffer.isBuffer(piece)) yield piece
-  }
+/** Raw pieces; a refusal in the middle must not destroy the stream, the answer still has to go out on its socket. */
+const rawBody = (body: IncomingMessage): AsyncIterable<unknown> =>
+  body.iterator({ destroyOnReturn: false })
+
+const checkRate = (bytes: number, since: Ms): void => {
+  const late = performance.now() - since - GRACE
+  if (bytes < (late / SECOND) * MIN_BYTES_A_SECOND) throw refuse('RequestTimeout')
 }
 
 /**
  * Reads a body to its end, verifying length, payload hash, chunk signatures, Content-MD5 and additional checksum. Nothing
  * given to `sink` may be believed before this returns. Throws a refusal, or the socket's error when the sender went away.
  */
-export const receive = async (
-  request: S3Request,
-  payload: PayloadRule,
-  sink: Sink,
-): Promise<Received> => {
-  const checks = watch(expectedOf(request, payload))
+export const receive = async (receiving: Receiving): Promise<Received> => {
+  const { request, payload, sink } = receiving
+  const checks = watch(expectedOf(request, payload), receiving)
   const decoder = decoderOf(payload)
+  const since = performance.now()
+  let bytes = 0
+  request.client.expectMore()
   for await (const raw of rawBody(request.body)) {
+    if (!Buffer.isBuffer(raw)) continue
+    bytes += raw.length
+    checkRate(bytes, since)
     for (const piece of decoder.push(raw)) {
       checks.update(piece)
       await sink(piece)
     }
   }
+  request.client.busy()
   if (!request.body.complete) throw refuse('IncompleteBody')
   return checks.finish(decoder.finish())
 }
 
 /** A whole small body as text; more than `limit` bytes is `MaxMessageLengthExceeded`. */
 export const receiveText = async (
-  request: S3Request,
-  payload: PayloadRule,
+  from: Pick<Receiving, 'request' | 'payload' | 'aboutOther'>,
   limit: number,
 ): Promise<string> => {
+  const { headers } = from.request
   // HTTP without either header means that there is no body, which is what CreateBucket usually sends.
-  if (!request.headers.has('content-length') && !request.headers.has('transfer-encoding')) return ''
+  if (!headers.has('content-length') && !headers.has('transfer-encoding')) return ''
   const pieces: Buffer[] = []
   let size = 0
-  await receive(request, payload, (piece) => {
+  const sink: Sink = (piece) => {
     size += piece.length
     if (size > limit) throw refuse('MaxMessageLengthExceeded')
     pieces.push(piece)
     return undefined
-  })
+  }
+  await receive({ ...from, sink })
   return Buffer.concat(pieces).toString('utf8')
 }

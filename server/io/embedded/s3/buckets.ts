@@ -7,7 +7,8 @@ import { metaRoot } from './metadata.ts'
 import { asideRoot } from './place.ts'
 import { refuse } from './refusal.ts'
 import { walkKeys } from './walk.ts'
-import { field, group, parseXml, textOf, xmlDocument } from './xml.ts'
+import { parseXml, textOf } from './parse-xml.ts'
+import { field, group, xmlDocument } from './xml.ts'
 
 /** Bucket configuration bodies are small. */
 const MAX_XML = 65_536
@@ -42,7 +43,7 @@ export const createBucket = async (exchange: Exchange): Promise<void> => {
   if (request.headers.get('x-amz-bucket-object-lock-enabled')?.toLowerCase() === 'true') {
     throw refuse('NotImplemented', undefined, { Header: 'x-amz-bucket-object-lock-enabled' })
   }
-  checkLocation(exchange, await receiveText(request, payload, MAX_XML))
+  checkLocation(exchange, await receiveText({ request, payload }, MAX_XML))
   try {
     await mkdir(bucketPath(disk, bucket), { mode: 0o700 })
   } catch (error) {

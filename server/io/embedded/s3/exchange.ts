@@ -1,7 +1,8 @@
 import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
+import { SECOND, type Ms } from '#shared/units.ts'
 import { bucketExists, isBucketName, type Disk } from './disk.ts'
 import type { Subject } from './metadata.ts'
-import { refuse } from './refusal.ts'
+import { Refusal, refusalDocument, refuse } from './refusal.ts'
 import type { S3Request } from './request.ts'
 import type { PayloadRule } from './signature.ts'
 
@@ -17,10 +18,11 @@ export type Exchange = {
 export type Action = (exchange: Exchange) => Promise<void>
 
 export const answer = (
-  { response }: Exchange,
+  { request, response }: Exchange,
   status: number,
   headers: OutgoingHttpHeaders = {},
 ): void => {
+  request.client.expectReading()
   response.writeHead(
     status,
     status === 204 || status === 304 ? headers : { 'content-length': 0, ...headers },
@@ -29,10 +31,11 @@ export const answer = (
 }
 
 export const answerXml = (
-  { response }: Exchange,
+  { request, response }: Exchange,
   xml: string,
   headers: OutgoingHttpHeaders = {},
 ): void => {
+  request.client.expectReading()
   const body = Buffer.from(xml)
   response.writeHead(200, {
     'content-type': 'application/xml',
@@ -40,6 +43,39 @@ export const answerXml = (
     ...headers,
   })
   response.end(body)
+}
+
+const XML_DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n'
+/** A client that hears nothing for longer than this may give up. */
+const SILENCE: Ms = 10 * SECOND
+
+/**
+ * Answers what may take minutes. After ten seconds the 200 goes out and a blank follows every ten more, as S3 does it; a
+ * failure after that is an Error document inside the 200, which clients of these operations look for.
+ */
+export const answerSlowly = async (exchange: Exchange, work: Promise<string>): Promise<void> => {
+  const { request, response } = exchange
+  const begin = (): void => {
+    request.client.expectReading()
+    if (response.headersSent) response.write(' ')
+    else {
+      response.writeHead(200, { 'content-type': 'application/xml' })
+      response.write(XML_DECLARATION)
+    }
+  }
+  const beat = setInterval(begin, SILENCE)
+  try {
+    const xml = await work
+    if (response.headersSent) response.end(xml.slice(XML_DECLARATION.length))
+    else answerXml(exchange, xml)
+  } catch (error) {
+    if (!response.headersSent) throw error
+    const refusal = error instanceof Refusal ? error : refuse('InternalError')
+    response.end(refusalDocument(refusal).slice(XML_DECLARATION.length))
+    if (refusal !== error) throw error
+  } finally {
+    clearInterval(beat)
+  }
 }
 
 /** The bucket of the request, which must exist. */

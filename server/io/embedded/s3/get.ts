@@ -76,10 +76,11 @@ const extent = (span: Span | null, size: number): OutgoingHttpHeaders =>
       }
 
 const sendBytes = async (
-  { response }: Exchange,
+  { request, response }: Exchange,
   object: OpenedObject,
   span: Span | null,
 ): Promise<void> => {
+  request.client.expectReading()
   const { first, last } = span ?? { first: 0, last: object.size - 1 }
   if (last < first) {
     response.end()
@@ -116,8 +117,10 @@ const send = async (exchange: Exchange, object: OpenedObject): Promise<void> => 
     ...extent(span, object.size),
     ...checksum,
   })
-  if (request.method === 'HEAD') response.end()
-  else await sendBytes(exchange, object, span)
+  if (request.method === 'HEAD') {
+    request.client.expectReading()
+    response.end()
+  } else await sendBytes(exchange, object, span)
 }
 
 /** GetObject and HeadObject. */

@@ -80,7 +80,8 @@ const lookAtAll = async (
   return found.flatMap(({ key, object }) => (object === null ? [] : [{ key, object }]))
 }
 
-const namer = (request: S3Request): ((name: string) => string) => {
+/** How names stand in a listing: as they are, or percent-encoded where the client asked for it. */
+export const namer = (request: S3Request): ((name: string) => string) => {
   const encoding = queryOf(request, 'encoding-type')
   if (encoding !== undefined && encoding !== 'url') {
     throw refuse('InvalidArgument', 'Invalid Encoding Method specified in Request')

@@ -1,5 +1,5 @@
 import type { OutgoingHttpHeaders } from 'node:http'
-import { CHECKSUMS } from './checksums.ts'
+import { isChecksumName, type ChecksumName } from './checksums.ts'
 import { quoted } from './exchange.ts'
 import type { Metadata } from './metadata.ts'
 import type { ObjectInfo } from './objects.ts'
@@ -55,6 +55,7 @@ export const refuseUnsupported = (request: S3Request): void => {
   for (const name of request.headers.keys()) {
     const unsupported =
       name.startsWith('x-amz-server-side-encryption') ||
+      name.startsWith('x-amz-copy-source-server-side-encryption') ||
       name.startsWith('x-amz-object-lock-') ||
       name.startsWith('x-amz-grant-') ||
       name === 'x-amz-tagging' ||
@@ -81,8 +82,14 @@ export const checksumHeaders = ({ checksum }: Metadata): OutgoingHttpHeaders =>
     ? {}
     : { [`x-amz-checksum-${checksum.name}`]: checksum.value, 'x-amz-checksum-type': checksum.type }
 
-export const isChecksumHeader = (name: string): boolean =>
-  CHECKSUMS.some((known) => name === `x-amz-checksum-${known}`)
+/** The checksum that a copy or a multipart upload is asked to have. */
+export const askedChecksum = (request: S3Request): ChecksumName | null => {
+  const name = request.headers.get('x-amz-checksum-algorithm')?.toLowerCase()
+  if (name === undefined) return null
+  if (!isChecksumName(name))
+    throw refuse('InvalidRequest', 'Checksum algorithm provided is unsupported.')
+  return name
+}
 
 const OVERRIDES: Readonly<Record<string, string>> = {
   'response-cache-control': 'cache-control',

@@ -207,14 +207,17 @@ const place = async (
 const otherPlace = (disk: Disk, subject: Subject, path: string): string | undefined =>
   placesOf(disk, subject).find((other) => other !== path)
 
+/** Whether the object is there at this moment. */
+export const isThere = async (disk: Disk, subject: Subject): Promise<boolean> => {
+  for (const path of placesOf(disk, subject)) if ((await fileAt(path)) !== null) return true
+  return false
+}
+
 const create = async (disk: Disk, subject: Subject, temp: Temp): Promise<string> => {
-  for (const path of placesOf(disk, subject)) {
-    if ((await fileAt(path)) !== null)
-      throw refuse('PreconditionFailed', undefined, { Condition: 'If-None-Match' })
-  }
+  const lost = (): Error => refuse('PreconditionFailed', undefined, { Condition: 'If-None-Match' })
+  if (await isThere(disk, subject)) throw lost()
   const { path, outcome } = await place(disk, subject, async (to) => link(temp.path, to))
-  if (outcome === 'exists')
-    throw refuse('PreconditionFailed', undefined, { Condition: 'If-None-Match' })
+  if (outcome === 'exists') throw lost()
   const other = otherPlace(disk, subject, path)
   if (other !== undefined && (await fileAt(other)) !== null) {
     await withdraw(path, temp)

@@ -6,7 +6,7 @@ import {
   refuseUnsupported,
   refuseVersion,
 } from './object-headers.ts'
-import { publish, removeObject, type Condition } from './objects.ts'
+import { isThere, publish, removeObject, type Condition } from './objects.ts'
 import { syncFolder } from './disk.ts'
 import { refuse } from './refusal.ts'
 import type { S3Request } from './request.ts'
@@ -23,18 +23,27 @@ export const writeCondition = (request: S3Request): Condition => {
   return match === undefined ? { kind: 'none' } : { kind: 'match', etag: unquoted(match) }
 }
 
-/** PutObject: the whole body to a temporary file, verified, then published in one step. */
+/**
+ * PutObject: the whole body to a temporary file, verified, then published in one step. Where create-only meets an object
+ * that is there already, the body is read and verified but not stored (and not even read when the client asked first).
+ */
 export const putObject = async (exchange: Exchange): Promise<void> => {
   const { disk, request, payload } = exchange
   refuseUnsupported(request)
   const condition = writeCondition(request)
   const given = givenHeaders(request)
   await needBucket(exchange)
+  const subject = subjectOf(exchange)
+  if (condition.kind === 'absent' && (await isThere(disk, subject))) {
+    if (!request.headers.has('expect')) await receive({ request, payload, sink: () => undefined })
+    throw refuse('PreconditionFailed', undefined, { Condition: 'If-None-Match' })
+  }
   const temp = await openTemp(disk.temps)
   try {
-    const { md5, checksum } = await receive(request, payload, async (piece) => temp.write(piece))
+    const sink = async (piece: Buffer): Promise<void> => temp.write(piece)
+    const { md5, checksum } = await receive({ request, payload, sink })
     const metadata = { etag: md5, checksum, ...given }
-    await publish(disk, subjectOf(exchange), temp, { metadata, condition })
+    await publish(disk, subject, temp, { metadata, condition })
     answer(exchange, 200, { etag: quoted(md5), ...checksumHeaders(metadata) })
   } finally {
     await temp.discard()

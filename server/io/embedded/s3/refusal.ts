@@ -1,3 +1,5 @@
+import { errorDocument } from './xml.ts'
+
 /** What the endpoint may answer instead of success: the S3 error codes that clients know, each with its HTTP status. */
 const CODES = {
   AccessControlListNotSupported: [400, 'The bucket does not allow ACLs.'],
@@ -82,3 +84,12 @@ export const refuse = (
   message: string = CODES[code][1],
   fields: RefusalFields = {},
 ): Refusal => new Refusal(code, message, fields)
+
+/** `also`: Resource and RequestId. */
+export const refusalDocument = (refusal: Refusal, also: RefusalFields = {}): string =>
+  errorDocument([
+    ['Code', refusal.code],
+    ['Message', refusal.message],
+    ...Object.entries(refusal.fields),
+    ...Object.entries(also),
+  ])

@@ -3,6 +3,19 @@ import { isIP } from 'node:net'
 import { refuse } from './refusal.ts'
 import { decodePiece, parseQuery, type Query } from './uri.ts'
 
+/**
+ * The other end of the connection. Silence is timed only while it is the client's turn: a long fsync or a listing of many
+ * foreign files of ours must not cut it off.
+ */
+export type Client = {
+  /** Its turn to send: says 100 Continue where it waits for that. */
+  expectMore(): void
+  /** Our turn. */
+  busy(): void
+  /** Its turn to read. */
+  expectReading(): void
+}
+
 /** A request taken apart but not yet believed. */
 export type S3Request = {
   readonly method: string
@@ -16,6 +29,7 @@ export type S3Request = {
   /** Lower-case names; repeated headers joined by a comma, outer blanks removed. */
   readonly headers: ReadonlyMap<string, string>
   readonly body: IncomingMessage
+  readonly client: Client
 }
 
 export const MAX_KEY_BYTES = 1024
@@ -52,7 +66,7 @@ const splitTarget = (url: string): readonly [path: string, query: string] => {
 }
 
 /** Throws `InvalidURI` or `KeyTooLongError`. `own` is the host name that the endpoint listens on. */
-export const parseRequest = (body: IncomingMessage, own: string): S3Request => {
+export const parseRequest = (body: IncomingMessage, client: Client, own: string): S3Request => {
   const [rawPath, rawQuery] = splitTarget(body.url ?? '')
   const headers = foldHeaders(body.rawHeaders)
   const path = decodePiece(rawPath)
@@ -62,7 +76,7 @@ export const parseRequest = (body: IncomingMessage, own: string): S3Request => {
   const key = hosted !== '' ? path.slice(1) : slash < 0 ? '' : path.slice(slash + 1)
   if (Buffer.byteLength(key) > MAX_KEY_BYTES) throw refuse('KeyTooLongError')
   const method = body.method ?? ''
-  return { method, path, bucket, key, query: parseQuery(rawQuery), headers, body }
+  return { method, path, bucket, key, query: parseQuery(rawQuery), headers, body, client }
 }
 
 /** The first value of a query parameter; `''` where it stands without a value. */

@@ -1,3 +1,9 @@
+import { completeUpload } from './complete.ts'
+import { copyObject } from './copy.ts'
+import { deleteCors, getCors, putCors } from './cors.ts'
+import { deleteObjects } from './delete-objects.ts'
+import { listPartsOf, listUploadsOf } from './list-uploads.ts'
+import { abortUpload, createUpload, uploadPart, uploadPartCopy } from './multipart.ts'
 import {
   bucketLocation,
   bucketVersioning,
@@ -69,7 +75,25 @@ const ROUTES: Readonly<Partial<Record<Route, Action>>> = {
   'HEAD object': getObject,
   'PUT object': putObject,
   'DELETE object': deleteObject,
+  'POST bucket?delete': deleteObjects,
+  'GET bucket?cors': getCors,
+  'PUT bucket?cors': putCors,
+  'DELETE bucket?cors': deleteCors,
+  'GET bucket?uploads': listUploadsOf,
+  'POST object?uploads': createUpload,
+  'PUT object?uploadId': uploadPart,
+  'GET object?uploadId': listPartsOf,
+  'POST object?uploadId': completeUpload,
+  'DELETE object?uploadId': abortUpload,
 }
+
+/** The same with a source instead of a body. */
+const COPIES: Readonly<Partial<Record<Route, Action>>> = {
+  'PUT object': copyObject,
+  'PUT object?uploadId': uploadPartCopy,
+}
+
+const isCopy = (request: S3Request): boolean => request.headers.has('x-amz-copy-source')
 
 /** Configurations that this endpoint does not have: asking for one answers that there is none. */
 const NONE: Readonly<Partial<Record<Route, RefusalCode>>> = {
@@ -93,7 +117,7 @@ export const route = (request: S3Request): Action => {
     subresource === undefined
       ? `${request.method} ${level}`
       : `${request.method} ${level}?${subresource}`
-  const action = ROUTES[name]
+  const action = isCopy(request) ? COPIES[name] : ROUTES[name]
   if (action !== undefined) return action
   const none = NONE[name]
   if (none !== undefined) throw refuse(none)

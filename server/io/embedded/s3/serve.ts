@@ -1,14 +1,15 @@
 import { randomBytes } from 'node:crypto'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { fail, problemOf } from '#shared/errors.ts'
-import { KiB, MiB, MINUTE, SECOND, type Ms } from '#shared/units.ts'
+import { KiB, MINUTE, SECOND, type Ms } from '#shared/units.ts'
 import type { Clock, Log } from '#shared/world.ts'
 import { closeDisk, errnoOf, openDisk, type Disk } from './disk.ts'
 import { authenticate } from './signature.ts'
-import { parseRequest } from './request.ts'
+import { addCorsHeaders, preflight } from './cors.ts'
+import { parseRequest, type S3Request } from './request.ts'
 import { Refusal, refuse } from './refusal.ts'
+import { sendRefusal, wentAway } from './send-refusal.ts'
 import { route } from './routes.ts'
-import { errorDocument } from './xml.ts'
 
 /** One folder served as S3 over HTTP, one sub-folder a bucket. */
 export type S3Settings = {
@@ -38,57 +39,60 @@ const LIMITS: S3Limits = { headers: 20 * SECOND, idle: MINUTE, keepAlive: 65 * S
 
 export type S3Server = { readonly port: number; close(): Promise<void> }
 
-type Serving = { readonly settings: S3Settings; readonly disk: Disk }
+type Serving = {
+  readonly settings: S3Settings
+  readonly limits: S3Limits
+  readonly disk: Disk
+}
 
-/** After a refusal so much of the rest of the body is read and dropped, so that the client sees the answer; then we hang up. */
-const LINGER_BYTES = 4 * MiB
 const MAX_HEADERS = 64 * KiB
 const MAX_CONNECTIONS = 1024
 
-const sendRefusal = (
-  request: IncomingMessage,
-  response: ServerResponse,
-  refusal: Refusal,
-): void => {
-  if (response.headersSent) {
-    response.destroy()
-    return
-  }
-  const body = Buffer.from(
-    errorDocument([
-      ['Code', refusal.code],
-      ['Message', refusal.message],
-      ...Object.entries(refusal.fields),
-      ['Resource', request.url?.split('?', 1)[0] ?? ''],
-      ['RequestId', String(response.getHeader('x-amz-request-id'))],
-    ]),
-  )
-  response.writeHead(refusal.status, {
-    'content-type': 'application/xml',
-    'content-length': body.length,
-    ...(refusal.status === 412 || request.complete ? {} : linger(request)),
-  })
-  response.end(request.method === 'HEAD' ? undefined : body)
-}
-
-const linger = (request: IncomingMessage): { connection?: string } => {
-  const length = Number(request.headers['content-length'] ?? Number.NaN)
-  const hasBody = request.headers['transfer-encoding'] !== undefined || length > 0
-  if (!hasBody || length <= LINGER_BYTES) return {}
-  return { connection: 'close' }
-}
-
-const wentAway = (error: unknown): boolean =>
-  ['ECONNRESET', 'EPIPE', 'ERR_STREAM_PREMATURE_CLOSE', 'ERR_STREAM_DESTROYED'].includes(
-    errnoOf(error),
-  )
-
 const refusalOf = ({ settings }: Serving, error: unknown, id: string): Refusal => {
   if (error instanceof Refusal) return error
-  if (!wentAway(error)) {
-    settings.log.error({ id, problem: problemOf(error), code: errnoOf(error) }, 's3 request failed')
+  const problem = problemOf(error)
+  if (FULL.has(errnoOf(error))) {
+    settings.log.error({ id, problem }, 'the disk of the s3 endpoint is full')
+    return refuse('SlowDown', 'There is no space left on the disk of this endpoint.')
   }
+  if (!wentAway(error)) settings.log.error({ id, problem }, 's3 request failed')
   return refuse('InternalError')
+}
+
+const FULL = new Set(['ENOSPC', 'EDQUOT'])
+
+const clientOf = (
+  message: IncomingMessage,
+  response: ServerResponse,
+  idle: Ms,
+): S3Request['client'] => ({
+  expectMore: () => {
+    message.socket.setTimeout(idle)
+    if (message.headers.expect !== undefined) response.writeContinue()
+  },
+  busy: () => message.socket.setTimeout(0),
+  expectReading: () => message.socket.setTimeout(idle),
+})
+
+/** Checks who asks, then does it. `trust` is called in between. */
+const perform = async (
+  { settings, disk, limits }: Serving,
+  message: IncomingMessage,
+  response: ServerResponse,
+  trust: () => void,
+): Promise<void> => {
+  const { host, keys, region, clock } = settings
+  const client = clientOf(message, response, limits.idle)
+  const request = parseRequest(message, client, host)
+  if (request.method === 'OPTIONS') {
+    await preflight({ disk, request, response })
+    return
+  }
+  await addCorsHeaders({ disk, request, response })
+  const { payload } = authenticate(request, { keys, region, now: clock.now() })
+  trust()
+  client.busy()
+  await route(request)({ disk, region, request, payload, response })
 }
 
 const handle = async (
@@ -96,26 +100,23 @@ const handle = async (
   message: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> => {
-  const { settings, disk } = serving
-  const id = randomBytes(8).toString('hex').toUpperCase()
-  response.setHeader('x-amz-request-id', id)
-  const begun = settings.clock.monotonic()
-  try {
-    const request = parseRequest(message, settings.host)
-    const { keys, region, clock } = settings
-    const { payload } = authenticate(request, { keys, region, now: clock.now() })
-    const action = route(request)
-    if (message.headers.expect !== undefined) response.writeContinue()
-    await action({ disk, region, request, payload, response })
-  } catch (error) {
-    sendRefusal(message, response, refusalOf(serving, error, id))
-  }
+  const { settings } = serving
   const { method = '', url = '' } = message
+  const path = url.split('?', 1)[0] ?? ''
+  const id = randomBytes(8).toString('hex').toUpperCase()
+  const begun = settings.clock.monotonic()
+  let trusted = false
+  response.setHeader('x-amz-request-id', id)
+  try {
+    await perform(serving, message, response, () => {
+      trusted = true
+    })
+  } catch (error) {
+    const refusal = refusalOf(serving, error, id)
+    await sendRefusal({ message, response, refusal, trusted }, { Resource: path, RequestId: id })
+  }
   const took = Math.round(settings.clock.monotonic() - begun)
-  settings.log.debug(
-    { id, method, path: url.split('?', 1)[0] ?? '', status: response.statusCode, took },
-    's3',
-  )
+  settings.log.debug({ id, method, path, status: response.statusCode, took }, 's3')
 }
 
 const listen = async (server: Server, { host, port }: S3Settings): Promise<number> =>
@@ -146,7 +147,7 @@ export const serveS3 = async (settings: S3Settings): Promise<S3Server> => {
   const disk = await openDisk(settings.folder, settings.clock, settings.log).catch(
     unavailable('open'),
   )
-  const serving = { settings, disk }
+  const serving = { settings, limits, disk }
   const answerOne = (message: IncomingMessage, response: ServerResponse): void => {
     void handle(serving, message, response)
   }
