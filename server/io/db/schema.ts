@@ -29,6 +29,9 @@ import type {
   Time,
 } from './schema-columns.ts'
 
+export type { Json, JsonObject } from './schema-columns.ts'
+export type { BackupStatus, LogLevel, PackClass, PackState, Trigger } from './schema-backups.ts'
+
 /**
  * The tables as Kysely sees them, column by column as in migrations/. `test/contract/database-schema.test.ts` compares
  * every name and nullability with the migrated database. bigint are numbers (open.ts), bytea Uint8Array, times Date.
@@ -157,6 +160,7 @@ type Vaults = {
   genesis: Bytes | null
   genesis_fingerprint: Bytes | null
   genesis_key: string | null
+  agent_key: Bytes | null
   catalog_epoch: Default<number>
   next_pack_counter: Default<number>
   gc_epoch: Default<number>
