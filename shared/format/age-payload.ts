@@ -158,9 +158,9 @@ const openedLength = (sealed: number, firstSegment: number, isLast: boolean): nu
 
 /** Seals a stream: each call gives the sealed bytes that are ready, in order. */
 export type Sealer = {
-  push(plain: Uint8Array): Uint8Array[]
+  readonly push: (plain: Uint8Array) => Uint8Array[]
   /** The last segment. Nothing may be pushed after it. */
-  end(): Uint8Array[]
+  readonly end: () => Uint8Array[]
 }
 
 /** A sealer under a payload key that has sealed nothing before; holds back at most one segment. */

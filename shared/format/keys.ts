@@ -25,7 +25,7 @@ export type Identity = {
 /** An Ed25519 key that can sign; the seed stays inside. */
 export type SigningKey = {
   readonly publicKey: Uint8Array
-  sign(message: Uint8Array): Uint8Array
+  readonly sign: (message: Uint8Array) => Uint8Array
 }
 
 /** Recipients by class, as texts (FORMAT.md, "Keys"). */

@@ -57,14 +57,18 @@ export const decodeRecord = (plaintext: Uint8Array): DecodedRecord => {
 
 /**
  * Number in the chain of the agent key that signed the record. `DAMAGED` when none did, or when the record is of
- * another vault. `chain` is what `verifyChain` gave.
+ * another vault or of another backup than the one in its key. `chain` is what `verifyChain` gave.
  */
 export const verifyRecord = (
   record: DecodedRecord,
   chain: { readonly vault: string; readonly signers: readonly Uint8Array[] },
+  expectedBackup?: string,
 ): number => {
   if (record.body.vault !== chain.vault) {
     throw fail('DAMAGED', { what: WHAT, problem: 'it is of another vault' })
+  }
+  if (expectedBackup !== undefined && record.body.backup !== expectedBackup) {
+    throw fail('DAMAGED', { what: WHAT, problem: 'it is of another backup' })
   }
   // The newest key first: nearly always it is that one.
   const number = chain.signers.findLastIndex((key) => isSignedBy(record.signed, key))
