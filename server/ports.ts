@@ -13,7 +13,7 @@ import type { Enrollment, Server, ServerInput, ServerQuery } from '#shared/api/s
 import type { Storage, StorageInput, StorageQuery } from '#shared/api/storages.ts'
 import type { Me } from '#shared/api/tokens.ts'
 import type { BackupId, JobId, KeyId, OrgId, ServerId, StorageId, VaultId } from '#shared/ids.ts'
-import type { Facts, Recipients, VaultOffer, Welcome } from '#shared/protocol/hello.ts'
+import type { Facts, Recipients, Welcome } from '#shared/protocol/hello.ts'
 import type { BackupStart, Order } from '#shared/protocol/orders.ts'
 import type { ObjectClass, Reports, Wanted } from '#shared/protocol/reports.ts'
 import type { Leave } from '#shared/protocol/session.ts'
@@ -103,7 +103,8 @@ export type EnrolledAgent = {
   readonly joins: number
   readonly catalogEpoch: number
   readonly organization: NonNullable<Welcome['organization']>
-  readonly vaults: readonly VaultOffer[]
+  /** Whose vaults this agent pins. */
+  readonly vaults: readonly Pick<VaultOf, 'storage' | 'key'>[]
 }
 
 export type KnownAgent = {
@@ -130,6 +131,8 @@ export type Agents = {
   seen(server: ServerId, joins: number): Promise<boolean>
   /** The connection is gone: the server is offline unless a newer one exists. */
   left(server: ServerId, joins: number): Promise<void>
+  /** Servers that have said nothing for `span` are offline: their replica died with them. */
+  expire(span: Ms): Promise<void>
 }
 
 /** An open connection of an agent; `joins` orders the connections of one server. */
@@ -218,11 +221,12 @@ export type VaultOf = {
   readonly key: KeyId
 }
 
-export type VaultRow = PreparedVault & { readonly organization: OrgId }
-
 export type Vaults = {
-  /** The active vault; `null` where there is none. */
-  find(organization: OrgId, of: VaultOf): Promise<PreparedVault | null>
+  /** The active vault; `null` where there is none. `stale`: another agent began it, this one cannot continue it. */
+  find(
+    organization: OrgId,
+    of: VaultOf,
+  ): Promise<{ readonly vault: PreparedVault; readonly stale: boolean } | null>
   /** Content and recovery recipients for a new one. `RESOURCE_NOT_FOUND` for parts of another organization. */
   recipients(organization: OrgId, of: VaultOf): Promise<Omit<Recipients, 'list'>>
   /** Does nothing where another caller was faster. */
@@ -231,6 +235,8 @@ export type Vaults = {
     of: VaultOf,
     vault: { readonly id: VaultId; readonly recipients: Recipients; readonly identity: string },
   ): Promise<void>
+  /** Retires a stale vault and begins another, `id`, for the same recipients, unless another caller was faster. */
+  renew(organization: OrgId, stale: VaultId, id: VaultId): Promise<void>
   /** What the genesis must say, and what is stored of it. */
   genesis(vault: VaultId): Promise<{
     readonly recipients: Recipients
@@ -265,7 +271,11 @@ export type Objects = {
   grant(
     ask: { readonly backup: BackupId; readonly epoch: number; readonly wanted: readonly Wanted[] },
     decide: (scope: GrantScope, asks: readonly Ask[]) => Decisions,
-    keyOf: (wanted: Wanted, at: { readonly startedAt: Ms; readonly records: number }) => string,
+    keyOf: (
+      vault: VaultId,
+      wanted: Wanted,
+      at: { readonly startedAt: Ms; readonly records: number },
+    ) => string,
   ): Promise<
     readonly GrantedObject[] | { readonly refused: number; readonly problem: string } | 'lost'
   >

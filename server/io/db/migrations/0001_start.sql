@@ -158,6 +158,8 @@ create table vaults (
   genesis bytea,
   genesis_fingerprint bytea check (octet_length(genesis_fingerprint) = 32),
   genesis_key text,
+  -- The agent key in office: one that is enrolled anew cannot continue this vault.
+  agent_key bytea check (octet_length(agent_key) = 32),
   -- A number is handed out by one `update ... set next_pack_counter = next_pack_counter + n returning`, whose row lock
   -- makes it unique. Counters start at 1 and stay below 2^32.
   catalog_epoch bigint not null default 1 check (catalog_epoch between 1 and 2097151),
@@ -318,6 +320,8 @@ create unique index backups_one_run on backups (job_id) where status in ('pendin
 -- The dispatcher's oldest-first scan over what waits, and the scan over expired leases; both only over open runs.
 create index backups_pending on backups (run_after) where status = 'pending';
 create index backups_leased on backups (lease_until) where status = 'running';
+-- What a server works on, at every heartbeat; and what waits for it.
+create index backups_open on backups (server_id) where status in ('pending', 'running');
 -- One committed backup for every place in a chain.
 create unique index backups_sequence on backups (vault_id, job_id, sequence) where sequence is not null;
 -- Lists, newest first: of the organization, of a job, of a server.

@@ -1,0 +1,111 @@
+import { type Kysely, sql, type Transaction } from 'kysely'
+import type { BackupId, VaultId } from '#shared/ids.ts'
+import { FilesSource } from '#shared/protocol/orders.ts'
+import { parser, Type } from '#shared/schema.ts'
+import type { Briefing } from '../../../ports.ts'
+import type { Schema } from '../schema.ts'
+import { fail } from '#shared/errors.ts'
+
+// What one `backup.start` can carry; a longer list is cut, and `commit.missing` catches what it hid.
+const MOST_GONE = 10_000
+const MOST_KEPT = 100_000
+
+const parseSources = parser(Type.Array(FilesSource))
+
+type Bound = {
+  job_id: string
+  job_name: string
+  sources: unknown
+  catalog_epoch: number
+  gc_epoch: number
+  genesis: boolean
+  recipients: Briefing['vault']['recipients']
+  head_sequence: number | null
+  head_backup: string | null
+  head_sha256: Uint8Array | null
+  head_gc_epoch: number | null
+}
+
+/** The run holds the vault's gc_epoch of this moment as its floor: what is condemned later is still there for it. */
+const bind = async (trx: Transaction<Schema>, backup: BackupId, vault: VaultId): Promise<Bound> => {
+  const { rows } = await sql<Bound>`
+    with bound as (
+      update backups b set vault_id = v.id, gc_floor = v.gc_epoch, updated_at = hf_now()
+      from vaults v where b.id = ${backup} and v.id = ${vault} and v.org_id = b.org_id
+      returning b.job_id, b.job_version, b.org_id, v.gc_epoch, v.genesis is not null as genesis, v.recipients
+    )
+    select bound.job_id, j.name as job_name, jv.sources, o.catalog_epoch, bound.gc_epoch, bound.genesis, bound.recipients,
+      h.sequence as head_sequence, h.backup_id as head_backup, h.record_sha256 as head_sha256,
+      h.gc_epoch as head_gc_epoch
+    from bound
+    join jobs j on j.id = bound.job_id
+    join job_versions jv on jv.job_id = bound.job_id and jv.version = bound.job_version
+    join organizations o on o.id = bound.org_id
+    left join job_heads h on h.vault_id = ${vault} and h.job_id = bound.job_id and h.sequence > 0`.execute(
+    trx,
+  )
+  const [row] = rows
+  if (row === undefined) throw fail('RESOURCE_NOT_FOUND', { resource: 'vault', id: vault })
+  return row
+}
+
+const parentOf = (row: Bound): Briefing['parent'] =>
+  row.head_backup === null || row.head_sequence === null || row.head_sha256 === null
+    ? null
+    : {
+        backup: row.head_backup,
+        sequence: row.head_sequence,
+        record_sha256: Buffer.from(row.head_sha256).toString('base64url'),
+      }
+
+const keptBy = async (
+  trx: Transaction<Schema>,
+  vault: VaultId,
+  job: string,
+): Promise<readonly number[]> => {
+  const { rows } = await sql<{ sequence: number }>`
+    select sequence from backups
+    where vault_id = ${vault} and job_id = ${job} and sequence is not null and deleted_at is null
+    order by sequence desc limit ${MOST_KEPT}`.execute(trx)
+  return rows.map(({ sequence }) => sequence).reverse()
+}
+
+const goneSince = async (
+  trx: Transaction<Schema>,
+  vault: VaultId,
+  epoch: number,
+): Promise<readonly number[]> => {
+  const { rows } = await sql<{ pack_no: number }>`
+    select pack_no from packs where vault_id = ${vault} and condemned_epoch > ${epoch}
+    union
+    select pack_no from packs where vault_id = ${vault} and retired_epoch > ${epoch}
+    limit ${MOST_GONE}`.execute(trx)
+  return rows.map(({ pack_no }) => pack_no)
+}
+
+export const brief = async (
+  db: Kysely<Schema>,
+  backup: BackupId,
+  vault: VaultId,
+): Promise<Briefing> =>
+  db.transaction().execute(async (trx) => {
+    const row = await bind(trx, backup, vault)
+    const sources = parseSources(row.sources)
+    if (!('ok' in sources))
+      throw fail('VALIDATION_FAILED', {
+        field: `sources.${sources.field}`,
+        problem: sources.problem,
+      })
+    const parent = parentOf(row)
+    return {
+      job_name: row.job_name,
+      vault: { id: vault, is_new: !row.genesis, recipients: row.recipients },
+      catalog_epoch: row.catalog_epoch,
+      sequence: (parent?.sequence ?? 0) + 1,
+      parent,
+      sources: sources.ok,
+      gc_epoch: row.gc_epoch,
+      kept: await keptBy(trx, vault, row.job_id),
+      gone: await goneSince(trx, vault, row.head_gc_epoch ?? 0),
+    }
+  })

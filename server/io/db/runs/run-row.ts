@@ -1,0 +1,113 @@
+/** A backup's row ⇄ its state. Only statements of this folder write the columns of a run. */
+import { type Selectable, sql, type Transaction, type UpdateObject } from 'kysely'
+import { isErrorCode } from '#shared/errors.ts'
+import type { BackupId } from '#shared/ids.ts'
+import type { Ms } from '#shared/units.ts'
+import type { Problem, Run } from '../../../core/backup-machine.ts'
+import type { Schema } from '../schema.ts'
+import type { JsonObject } from '../schema-columns.ts'
+
+export const RUN_COLUMNS = [
+  'status',
+  'lease_epoch',
+  'lease_link',
+  'lease_until',
+  'accepted_at',
+  'deadline',
+  'cancel_requested_at',
+  'error',
+] as const
+
+export type RunRow = Pick<Selectable<Schema['backups']>, (typeof RUN_COLUMNS)[number]>
+
+const problemIn = (error: JsonObject | null): Problem => {
+  const code = error?.['code']
+  const message = error?.['message']
+  return {
+    code: typeof code === 'string' && isErrorCode(code) ? code : 'INTERNAL',
+    message: typeof message === 'string' ? message : '',
+  }
+}
+
+const leaseIn = (row: RunRow): { readonly link: number; readonly until: Ms } | null =>
+  row.lease_link === null || row.lease_until === null
+    ? null
+    : { link: row.lease_link, until: row.lease_until.getTime() }
+
+export const runIn = (row: RunRow): Run => {
+  const epoch = row.lease_epoch
+  switch (row.status) {
+    case 'pending':
+      return { at: 'pending', epoch }
+    case 'running':
+      return {
+        at: 'running',
+        epoch,
+        lease: leaseIn(row),
+        accepted: row.accepted_at !== null,
+        cancelAsked: row.cancel_requested_at !== null,
+        deadline: row.deadline?.getTime() ?? Number.MAX_SAFE_INTEGER,
+      }
+    case 'completed':
+    case 'partial':
+      return { at: row.status, epoch }
+    case 'failed':
+    case 'canceled':
+      return { at: row.status, epoch, problem: problemIn(row.error) }
+  }
+}
+
+/** Columns of the result that are stored together with a final state. */
+export type RunUpdate = UpdateObject<Schema, 'backups'>
+
+const now = sql<Date>`hf_now()`
+
+const columnsOf = (run: Run): RunUpdate => {
+  const common = { status: run.at, lease_epoch: run.epoch }
+  switch (run.at) {
+    case 'pending':
+      return common
+    case 'running':
+      return {
+        ...common,
+        lease_link: run.lease?.link ?? null,
+        lease_until: run.lease === null ? null : new Date(run.lease.until),
+        detached_at: run.lease === null ? sql<Date>`coalesce(detached_at, hf_now())` : null,
+        accepted_at: run.accepted ? sql<Date>`coalesce(accepted_at, hf_now())` : null,
+        cancel_requested_at: run.cancelAsked
+          ? sql<Date>`coalesce(cancel_requested_at, hf_now())`
+          : null,
+        deadline: new Date(run.deadline),
+        started_at: sql<Date>`coalesce(started_at, hf_now())`,
+      }
+    case 'completed':
+    case 'partial':
+      return { ...common, lease_until: null, completed_at: now, error: null }
+    case 'failed':
+    case 'canceled': {
+      const { code, message } = run.problem
+      return { ...common, lease_until: null, completed_at: now, error: { code, message } }
+    }
+  }
+}
+
+/** Stores `next` over `before`; the row is locked by the caller. A changed status also becomes an event. */
+export const storeRun = async (
+  trx: Transaction<Schema>,
+  backup: BackupId,
+  [before, next]: readonly [Run, Run],
+  result: RunUpdate = {},
+): Promise<void> => {
+  await trx
+    .updateTable('backups')
+    .set({ ...columnsOf(next), ...result, updated_at: now })
+    .where('id', '=', backup)
+    .execute()
+  if (before.at === next.at) return
+  // The lock on the backup's row orders the events of one backup.
+  await sql`
+    insert into backup_events (backup_id, seq, org_id, type, body)
+    select b.id, coalesce((select max(e.seq) from backup_events e where e.backup_id = b.id), 0) + 1, b.org_id, 'status',
+      jsonb_build_object('status', b.status, 'error', b.error)
+    from backups b where b.id = ${backup}`.execute(trx)
+}
