@@ -86,9 +86,7 @@ const texts = (entry: Writable<Entry>, raw: RawLine): void => {
 const byType = (entry: Writable<Entry>, raw: RawLine): void => {
   const { type } = entry
   if (type === 'file') contentOf(entry, raw)
-  else if ((raw.s ?? raw.c ?? raw.more ?? raw.ho) !== undefined) {
-    throw damaged('only files have a size and content')
-  }
+  else if (hasContent(raw)) throw damaged('only files have a size and content')
   const target = parseBytes(raw.t, raw.tb)
   if ((target !== undefined) !== (type === 'symlink')) throw damaged('only links have a target')
   if (target !== undefined) entry.target = checkedTarget(target)
@@ -96,6 +94,9 @@ const byType = (entry: Writable<Entry>, raw: RawLine): void => {
   if ((raw.d !== undefined) !== isDevice) throw damaged('only devices have numbers')
   if (isDevice) entry.device = pair(raw.d, isId)
 }
+
+const hasContent = (raw: RawLine): boolean =>
+  raw.s !== undefined || raw.c !== undefined || raw.more !== undefined || raw.ho !== undefined
 
 const checkedTarget = (target: Bytes): Bytes => {
   if (target === '' || target.includes('\0')) throw damaged('its target cannot be one')
