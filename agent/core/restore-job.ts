@@ -1,5 +1,6 @@
 /** What a thread of the restore is told to do, and what it answers: plain values that cross a thread boundary. */
 import type { Bytes } from '#shared/format/tree-order.ts'
+import type { Run } from './restore-layout.ts'
 import type { Details, ErrorCode } from '#shared/errors.ts'
 
 /** Where the bytes of an object can be read, by any thread. */
@@ -24,8 +25,8 @@ export type Attributes = {
 /** A file whose content is at most one piece: a thread makes the whole of it. `dir` is the path of an open directory. */
 export type WholeFile = Attributes & { readonly dir: Bytes; readonly name: Bytes }
 
-/** Where a piece goes: all of a whole file (its index in the job), or a place in a file that is open already. */
-export type Into = number | { readonly fd: number; readonly at: number }
+/** Where a piece goes: all of a whole file (its index in the job), or a run of it into a file that is open already. */
+export type Into = number | (Run & { readonly fd: number })
 
 export type PieceWork = {
   readonly offset: number

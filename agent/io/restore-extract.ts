@@ -156,7 +156,7 @@ const WRONG_ID: Problem = {
 
 const write = ({ thread, job }: Work, into: Into, bytes: Uint8Array): void => {
   if (typeof into !== 'number') {
-    writeAll(into.fd, bytes, into.at)
+    writeAll(into.fd, bytes.subarray(into.from, into.from + into.length), into.at)
     return
   }
   const file = job.files[into]

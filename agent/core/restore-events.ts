@@ -1,0 +1,66 @@
+/** What a restore tells while it runs, and what it counts. Paths are byte strings, absolute as in the tree. */
+import type { Bytes, Place } from '#shared/format/tree-order.ts'
+import type { Problem } from './restore-job.ts'
+
+export type RestoreEvent =
+  /** The vault is to blame: what the path holds is not there, or is not what was backed up. */
+  | { readonly at: 'damaged'; readonly path: Bytes; readonly problem: Problem }
+  /** Nothing is known of the entries from one place up to, not including, the other; null is the end. */
+  | {
+      readonly at: 'lost'
+      readonly from: Place
+      readonly to: Place | null
+      readonly problem: Problem
+    }
+  /** The target, or the way to the vault, is to blame. */
+  | { readonly at: 'failed'; readonly path: Bytes; readonly problem: Problem }
+  /** The backup itself holds no content for it, and says why. */
+  | { readonly at: 'skipped'; readonly path: Bytes; readonly reason: string }
+  /** Asked for, and not in the backup. */
+  | { readonly at: 'absent'; readonly path: Bytes }
+
+export type RestoreCounts = {
+  files: number
+  directories: number
+  /** Symbolic links, fifos, devices. */
+  others: number
+  /** Further names of files with several. */
+  links: number
+  /** Content of files, holes included. */
+  bytes: number
+  damaged: number
+  lost: number
+  failed: number
+  skipped: number
+  absent: number
+  /** Entries whose owner was not set, for want of root's rights. */
+  ownersNotSet: number
+  /** Entries with extended attributes or access lists, which are not set. */
+  attributesNotSet: number
+}
+
+export const noCounts = (): RestoreCounts => ({
+  files: 0,
+  directories: 0,
+  others: 0,
+  links: 0,
+  bytes: 0,
+  damaged: 0,
+  lost: 0,
+  failed: 0,
+  skipped: 0,
+  absent: 0,
+  ownersNotSet: 0,
+  attributesNotSet: 0,
+})
+
+const OF_THE_VAULT: ReadonlySet<string> = new Set([
+  'DAMAGED',
+  'MISSING_OBJECT',
+  'UNSUPPORTED',
+  'WRONG_KEY',
+])
+
+/** Whether the vault is to blame, or the world. */
+export const blame = (problem: Problem): 'damaged' | 'failed' =>
+  OF_THE_VAULT.has(problem.code) ? 'damaged' : 'failed'
