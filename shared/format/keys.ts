@@ -78,7 +78,7 @@ export const sharedSecret = (secretKey: Uint8Array, publicKey: Uint8Array): Uint
   try {
     secret = diffieHellman(pair)
   } catch {
-    // OpenSSL refuses an all-zero result by itself.
+    // OpenSSL refuses an all-zero result by itself; a build on another library is caught below.
     return null
   }
   return secret.every((byte) => byte === 0) ? null : secret

@@ -77,6 +77,7 @@ export const decodeFrame = (bytes: Uint8Array, maxSize: number): Uint8Array => {
   if (size > maxSize) throw damaged(`it declares ${String(size)} bytes, over ${String(maxSize)}`)
   if (frameLength(bytes) !== bytes.length) throw damaged('something follows it')
   const content = decompress(bytes, size)
+  // zstd compares as well; this keeps the promise whatever library Node is built with.
   if (content.length !== size) throw damaged('it holds less than it declares')
   return content
 }

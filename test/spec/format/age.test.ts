@@ -1,3 +1,4 @@
+import { createCipheriv } from 'node:crypto'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import {
@@ -159,14 +160,15 @@ describe('a payload', () => {
     const first = openSegments(key, full, 0, true)
     expect(first.length).toBe(SEGMENT)
     // Segment 0 as one that is not the last, then an empty last one: both tags match, the form is refused.
-    const sealer = createSealer(key)
-    const [notLast] = sealer.push(plainOf(SEGMENT + 1))
+    const [notLast = full] = createSealer(key).push(plainOf(SEGMENT + 1))
+    const nonce = Buffer.from('000000000000000000000101', 'hex')
+    const cipher = createCipheriv('chacha20-poly1305', key, nonce, { authTagLength: 16 })
+    cipher.final()
+    const last = cipher.getAuthTag()
+    expect(openSegments(key, notLast, 0, false).length).toBe(SEGMENT)
+    expect(codeOf(() => openSegments(key, concat([notLast, last]), 0, true))).toBe('DAMAGED')
+    expect(codeOf(() => openSegments(key, last, 1, true))).toBe('DAMAGED')
     const empty = sealPayload(key, new Uint8Array())
-    expect(notLast?.length).toBe(SEALED_SEGMENT)
-    expect(codeOf(() => openSegments(key, concat([notLast ?? full, empty]), 0, true))).toBe(
-      'DAMAGED',
-    )
-    expect(codeOf(() => openSegments(key, empty, 1, true))).toBe('DAMAGED')
     expect(openSegments(key, empty, 0, true).length).toBe(0)
   })
 
@@ -277,7 +279,13 @@ describe('a header', () => {
     expect(read(grease)).toBe('DAMAGED')
   })
 
-  test('that goes on for ever is refused after 64 KiB', () => {
+  test('without a stanza, or that goes on beyond 64 KiB, is refused', () => {
+    const mac = `--- ${'A'.repeat(43)}\n`
+    const stanzas = (count: number): Buffer =>
+      Buffer.from(`age-encryption.org/v1\n${'-> x y\n\n'.repeat(count)}${mac}`)
+    expect(parseHeader(stanzas(8000)).stanzas.length).toBe(8000)
+    expect(codeOf(() => parseHeader(stanzas(9000)))).toBe('DAMAGED')
+    expect(codeOf(() => parseHeader(stanzas(0)))).toBe('DAMAGED')
     const endless = `age-encryption.org/v1\n${'-> x y\n\n'.repeat(20_000)}`
     expect(read(endless)).toBe('DAMAGED')
     expect(read(`age-encryption.org/v1\n-> ${'x'.repeat(200_000)}`)).toBe('DAMAGED')

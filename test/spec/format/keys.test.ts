@@ -73,6 +73,30 @@ describe('bech32', () => {
     expect(decodeBech32('1')).toBeNull()
   })
 
+  test('refuses loose bits that are not zero, and a word too many, under a right checksum', () => {
+    const alphabet = 'qpzry9x8gf2tvdw0s3jn54khce6mua7l'
+    const generator = [0x3b6a57b2, 0x26508e6d, 0x1ea119fa, 0x3d4233dd, 0x2a1462b3]
+    const step = (sum: number, value: number): number =>
+      generator.reduce(
+        (next, g, bit) => (((sum >>> 25) >> bit) & 1 ? next ^ g : next),
+        ((sum & 0x1ffffff) << 5) ^ value,
+      )
+    const textOf = (words: readonly number[]): string => {
+      // The prefix "age", expanded.
+      const all = [3, 3, 3, 0, 1, 7, 5, ...words, 0, 0, 0, 0, 0, 0]
+      const sum = all.reduce(step, 1) ^ 1
+      const check = [25, 20, 15, 10, 5, 0].map((shift) => (sum >>> shift) & 31)
+      return `age1${[...words, ...check].map((word) => alphabet.charAt(word)).join('')}`
+    }
+    // Two words are one byte and two loose bits; three would be one byte and seven.
+    expect(decodeBech32(textOf([1, 4]))?.bytes).toEqual(Uint8Array.of(9))
+    expect(textOf([1, 4])).toBe(encodeBech32('age', Uint8Array.of(9)))
+    expect(decodeBech32(textOf([1, 5]))).toBeNull()
+    expect(decodeBech32(textOf([1, 6]))).toBeNull()
+    expect(decodeBech32(textOf([1, 4, 0]))).toBeNull()
+    expect(decodeBech32(textOf([0]))).toBeNull()
+  })
+
   // BIP 173, "Test vectors"
   test.each([
     'A12UEL5L',
