@@ -91,6 +91,10 @@ export const CATALOGUE = {
     'The database does not fit this program: {problem}.',
     'Run the version of Holdfast that it was last used with, or a newer one.',
   ]),
+  CONTROL_PLANE_UNREACHABLE: entry(503, 6, 'later', [
+    'The control plane at {url} cannot be reached: {problem}.',
+    'Check the address, and that it runs: holdfast up.',
+  ]),
   AGENT_OFFLINE: entry(503, 6, 'later', [
     'The agent of server {server} is not connected.',
     'Start it there: holdfast-agent run.',
@@ -139,6 +143,22 @@ export const CATALOGUE = {
   SOURCE_UNREADABLE: entry(409, 3, 'after-change', [
     'Cannot read {path}: {problem}.',
     'Check that it exists and that the agent may read it.',
+  ]),
+  SOURCE_VANISHED: entry(409, 3, 'later', [
+    '{path} was removed while the backup ran: {problem}.',
+    'Nothing to do, unless it should still be there.',
+  ]),
+  SOURCE_CHANGED: entry(409, 3, 'later', [
+    '{path} changed while it was read: {problem}.',
+    'Back it up while nothing writes to it, or dump it by its own means.',
+  ]),
+  SOURCE_SHRUNK: entry(409, 3, 'later', [
+    '{path} became shorter while it was read: {problem}.',
+    'Back it up while nothing writes to it.',
+  ]),
+  AGENT_STOPPED: entry(503, 6, 'later', [
+    'The agent was stopped during the backup.',
+    'Start it again: what was uploaded is not sent twice.',
   ]),
   UPLOAD_FAILED: entry(503, 6, 'later', [
     'The upload of {key} failed: {problem}.',

@@ -1,0 +1,39 @@
+/** What went wrong with single entries: all are counted, the first are kept. */
+import type { ErrorCode } from '#shared/errors.ts'
+import type { RecordError } from '#shared/format/record-errors.ts'
+import type { Bytes } from '#shared/format/tree-order.ts'
+import type { FileProblem } from '#shared/protocol/reports.ts'
+
+export type Problems = {
+  add(path: Bytes, code: ErrorCode, problem: string): void
+  readonly count: number
+  readonly kept: readonly RecordError[]
+}
+
+/** Beyond these only the count grows: a broken disk must not fill the memory. */
+const MOST = 5000
+/** What a report carries. */
+const REPORTED = 100
+
+export const createProblems = (): Problems => {
+  const kept: RecordError[] = []
+  let count = 0
+  return {
+    add: (path, code, problem) => {
+      count += 1
+      if (kept.length < MOST) kept.push({ path, code, problem })
+    },
+    get count() {
+      return count
+    },
+    kept,
+  }
+}
+
+/** The first ones as the protocol carries them: paths as text. */
+export const reported = (problems: Problems): FileProblem[] =>
+  problems.kept.slice(0, REPORTED).map(({ path, code, problem }) => ({
+    path: Buffer.from(path, 'latin1').toString('utf8').slice(0, 8192),
+    code,
+    problem: problem.slice(0, 500),
+  }))

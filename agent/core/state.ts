@@ -1,0 +1,106 @@
+/** The agent's own files, parsed: who it is, what it pins, and where each job stands. */
+import { bytes32 } from '#shared/format/json.ts'
+import type { RecipientSet } from '#shared/format/keys.ts'
+import { fail } from '#shared/errors.ts'
+import { ID_PATTERN } from '#shared/ids.ts'
+import { type Parsed, parser, type Static, Type } from '#shared/schema.ts'
+
+const id = Type.String({ pattern: ID_PATTERN })
+const whole = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })
+const recipients = Type.Object({
+  content: Type.Array(Type.String()),
+  recovery: Type.Array(Type.String()),
+  list: Type.Array(Type.String()),
+})
+
+/** agent.json. Seeds are secrets: the file has mode 0600 and is never logged. */
+export const Identity = Type.Object({
+  version: Type.Literal(1),
+  url: Type.String(),
+  signing_seed: bytes32,
+  box_seed: bytes32,
+  /** null until the control plane has let it in. */
+  server: Type.Union([Type.Null(), id]),
+  organization: Type.Union([
+    Type.Null(),
+    Type.Object({ id, name: Type.String(), signing_key: bytes32 }),
+  ]),
+  /** Connections made so far: two agents with one key show in it. */
+  joins: whole,
+  /** Recipients that a person confirmed, whole, by vault. */
+  pinned: Type.Array(Type.Object({ vault: id, fingerprint: bytes32, recipients })),
+})
+export type Identity = Static<typeof Identity>
+
+/** vaults/<vault>/secret.json, with the first objects as they were made, so that a retry sends the same bytes. */
+export const VaultFile = Type.Object({
+  version: Type.Literal(1),
+  vault: id,
+  secret: bytes32,
+  genesis: Type.String(),
+  key: Type.String(),
+  key_header_bytes: whole,
+})
+export type VaultFile = Static<typeof VaultFile>
+
+const uses = Type.Array(Type.Tuple([whole, whole]))
+
+/** jobs/<job>/parent.json: the newest backup that this agent saw committed. */
+export const ParentFile = Type.Object({
+  version: Type.Literal(1),
+  vault: id,
+  backup: id,
+  sequence: whole,
+  record_sha256: bytes32,
+  /** File name of the local tree, beside this one. */
+  tree: Type.String({ pattern: '^tree-[0-9a-f-]+\\.zst$' }),
+  /** Live bytes by pack: of what the lines use, and of the tree itself. */
+  content: uses,
+  structure: uses,
+  gc_epoch: whole,
+})
+export type ParentFile = Static<typeof ParentFile>
+
+const parseIdentityFile = parser(Identity)
+const parseVaultFile = parser(VaultFile)
+const parseParentFile = parser(ParentFile)
+
+const reading =
+  <T>(what: string, parse: (value: unknown) => Parsed<T>) =>
+  (bytes: Uint8Array): T => {
+    const problem = (text: string): Error => fail('DAMAGED', { what, problem: text })
+    let value: unknown
+    try {
+      value = JSON.parse(Buffer.from(bytes).toString('utf8'))
+    } catch {
+      throw problem('it is not JSON')
+    }
+    const parsed = parse(value)
+    if ('ok' in parsed) return parsed.ok
+    throw problem(`${parsed.field} ${parsed.problem}`)
+  }
+
+export const readIdentity = reading('The file agent.json', parseIdentityFile)
+export const readVaultFile = reading('The vault secret of this agent', parseVaultFile)
+export const readParentFile = reading('The state of a job', parseParentFile)
+
+export const writeJson = (value: Identity | VaultFile | ParentFile): Uint8Array =>
+  Buffer.from(`${JSON.stringify(value)}\n`, 'utf8')
+
+/** The set that a person confirmed for this vault, or null. */
+export const pinnedFor = (identity: Identity, vault: string): string | null =>
+  identity.pinned.find((pin) => pin.vault === vault)?.fingerprint ?? null
+
+export const withPins = (
+  identity: Identity,
+  pins: readonly { vault: string; fingerprint: string; recipients: RecipientSet }[],
+): Identity => {
+  const renewed = new Set(pins.map((pin) => pin.vault))
+  const kept = identity.pinned.filter((pin) => !renewed.has(pin.vault))
+  const added = pins.map(({ vault, fingerprint, recipients: set }) => ({
+    vault,
+    fingerprint,
+    recipients: { content: [...set.content], recovery: [...set.recovery], list: [...set.list] },
+  }))
+  return { ...identity, pinned: [...kept, ...added] }
+}

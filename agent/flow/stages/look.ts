@@ -1,0 +1,186 @@
+/** What becomes of each entry that the walk meets: copied, described anew, or read. */
+import { encodeEntry, type Entry } from '#shared/format/tree.ts'
+import { decodeEntry } from '#shared/format/tree-decode.ts'
+import type { Bytes } from '#shared/format/tree-order.ts'
+import { directoryEntry, fileEntry, otherEntry } from '../../core/entries.ts'
+import { addUses, removeUses, usesOf, type Ledger, type Uses } from '../../core/live.ts'
+import type { Cursor, LocalEntry } from '../../core/local-tree.ts'
+import type { Problems } from '../../core/problems.ts'
+import type { Tally } from '../../core/progress.ts'
+import {
+  isDirectory,
+  isFault,
+  isFile,
+  isLink,
+  isSettled,
+  signatureOf,
+  type Exact,
+  type Fault,
+} from '../../core/stat.ts'
+import type { FileSystem } from '../../ports.ts'
+import type { Fill, LineUp } from './line-up.ts'
+import type { FileRead, Reader } from './read.ts'
+import type { Looked, Seen, Visitor } from './scan.ts'
+import { createLinkGroups, type LinkGroups } from './links.ts'
+
+export type LookParts = {
+  readonly fs: FileSystem
+  readonly now: () => number
+  readonly lineUp: LineUp
+  readonly reader: Reader
+  /** Live bytes of what the lines use; begins with those of the local tree that is walked along. */
+  readonly live: Ledger
+  /** Packs that are gone: a line that needs one is not copied. Empty nearly always. */
+  readonly gone: ReadonlySet<number>
+  readonly tally: Tally
+  readonly problems: Problems
+}
+
+type Look = LookParts & { readonly links: LinkGroups }
+
+/** What an entry of the local tree uses: its line says it, except with content lists. */
+const usesAt = (cursor: Cursor): Uses => {
+  if (!cursor.hasContent) return []
+  const uses = cursor.uses()
+  if (uses.length > 0) return uses
+  return usesOf(decodeEntry(cursor.line()).entry.content ?? [])
+}
+
+const codeOf = ({ fault }: Fault): 'SOURCE_VANISHED' | 'SOURCE_CHANGED' | 'SOURCE_UNREADABLE' => {
+  if (fault === 'ENOENT') return 'SOURCE_VANISHED'
+  return fault === 'ESTALE' || fault === 'ELOOP' ? 'SOURCE_CHANGED' : 'SOURCE_UNREADABLE'
+}
+
+const report = ({ tally, problems }: LookParts, path: Bytes, fault: Fault): void => {
+  tally.errors += 1
+  problems.add(path, codeOf(fault), fault.problem)
+}
+
+const localOf = (
+  seen: Seen,
+  entry: Entry,
+  rest: Pick<LocalEntry, 'signature' | 'uses'>,
+): LocalEntry => ({
+  dir: seen.dir,
+  name: seen.name,
+  line: encodeEntry(seen.name, entry),
+  kind: entry.type === 'file' || entry.type === 'directory' ? entry.type : 'other',
+  hasContent: entry.content !== undefined || entry.more !== undefined,
+  ...rest,
+})
+
+/** Entries without content: what lstat says is all there is. */
+const describe = (look: Look, seen: Seen, exact: Exact, target: Bytes | null): LocalEntry => {
+  const signature = signatureOf(exact)
+  const settled = isSettled(signature, look.now())
+  const entry = isDirectory(exact.mode)
+    ? directoryEntry(exact, look.fs)
+    : isFile(exact.mode)
+      ? fileEntry(exact, look.fs, { size: 0 })
+      : otherEntry(exact, look.fs, target)
+  if (entry.skipped !== undefined) look.tally.skipped += 1
+  return localOf(seen, entry, { signature: settled ? signature : null, uses: [] })
+}
+
+const describeNow = (look: Look, looked: Looked): void => {
+  const exact = looked.behind ?? look.fs.exact(looked.path)
+  if (isFault(exact)) {
+    report(look, looked.path, exact)
+    return
+  }
+  const target = isLink(exact.mode) ? look.fs.target(looked.path) : null
+  if (target !== null && typeof target !== 'string') {
+    report(look, looked.path, target)
+    return
+  }
+  if (isFile(exact.mode) && exact.size > 0) read(look, looked)
+  else look.lineUp.entry(describe(look, looked, exact, target))
+}
+
+/** A file whose content is in packs now. */
+const finishFile = (look: Look, seen: Seen, fill: Fill, result: FileRead): void => {
+  const { exact, file } = result
+  const { content, more, size } = file
+  const signature = signatureOf(exact)
+  const settled = !result.moving && isSettled(signature, result.readAt)
+  const entry = fileEntry(exact, look.fs, {
+    size,
+    ...(content.length > 0 ? { content } : {}),
+    ...(more.length > 0 ? { more } : {}),
+  })
+  addUses(look.live, more.length > 0 ? file.uses : usesOf(content))
+  if (result.doubt !== null) {
+    look.tally.errors += 1
+    look.problems.add(seen.path, result.doubt, DOUBTS[result.doubt])
+  }
+  fill(localOf(seen, entry, { signature: settled ? signature : null, uses: file.uses }))
+}
+
+const DOUBTS = {
+  SOURCE_CHANGED: 'it was written to while it was read; what was read is in the backup',
+  SOURCE_SHRUNK: 'it became shorter while it was read; what was read is in the backup',
+} as const
+
+/** A file that cannot be read stays in the tree without content, unless it is gone altogether. */
+const failFile = (look: Look, looked: Looked, fill: Fill, fault: Fault): void => {
+  report(look, looked.path, fault)
+  const exact = codeOf(fault) === 'SOURCE_UNREADABLE' ? look.fs.exact(looked.path) : fault
+  if (isFault(exact) || !isFile(exact.mode)) {
+    look.tally.files -= 1
+    fill(null)
+    return
+  }
+  look.tally.skipped += 1
+  const entry = fileEntry(exact, look.fs, { size: exact.size, skipped: 'unreadable' })
+  fill(localOf(looked, entry, { signature: null, uses: [] }))
+}
+
+const read = (look: Look, looked: Looked): void => {
+  const fill = look.lineUp.reserve()
+  const take = {
+    done: (result: FileRead) => finishFile(look, looked, fill, result),
+    failed: (fault: Fault) => failFile(look, looked, fill, fault),
+  }
+  const group = look.links.join(looked.stat, take)
+  if (group === null) return
+  look.reader.submit({ path: looked.path, size: looked.stat.size, ...group })
+}
+
+const count = ({ tally }: Look, mode: number, size: number): void => {
+  if (isFile(mode)) {
+    tally.files += 1
+    tally.bytesSource += size
+  } else if (isDirectory(mode)) tally.directories += 1
+  else tally.others += 1
+}
+
+const isLost = ({ gone }: Look, cursor: Cursor): boolean =>
+  gone.size > 0 && usesAt(cursor).some(([pack]) => gone.has(pack))
+
+export const createVisitor = (parts: LookParts): Visitor => {
+  const look: Look = { ...parts, links: createLinkGroups() }
+  const { tally, lineUp, live } = parts
+  return {
+    unchanged: (cursor, size) => {
+      if (isLost(look, cursor)) return false
+      tally.unchanged += 1
+      if (cursor.isFile) {
+        tally.files += 1
+        tally.bytesSource += size
+      } else if (cursor.isDirectory) tally.directories += 1
+      else tally.others += 1
+      lineUp.unchanged(cursor)
+      return true
+    },
+    changed: (looked, before) => {
+      if (before !== null) removeUses(live, usesAt(before))
+      tally.changed += 1
+      const { mode, size } = looked.behind ?? looked.stat
+      count(look, mode, size)
+      if (isFile(mode) && size > 0) read(look, looked)
+      else describeNow(look, looked)
+    },
+    removed: (cursor) => removeUses(live, usesAt(cursor)),
+    fault: (path, fault) => report(look, path, fault),
+  }
+}

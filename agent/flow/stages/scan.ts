@@ -1,0 +1,198 @@
+/**
+ * Walks the sources in tree order, merge-joined with the local tree of the run before: an unchanged entry costs one
+ * lstat and a comparison (ARCHITECTURE.md, "The data path", 3). Nothing here waits: the caller gives the turn away.
+ */
+import { compareDirs, pathOf, type Bytes } from '#shared/format/tree-order.ts'
+import type { Exclude } from '../../core/exclude.ts'
+import type { Cursor } from '../../core/local-tree.ts'
+import type { WalkPlan } from '../../core/sources.ts'
+import {
+  isDirectory,
+  isFault,
+  isLink,
+  signatureOf,
+  type Exact,
+  type Fault,
+  type Stat,
+} from '../../core/stat.ts'
+import type { FileSystem } from '../../ports.ts'
+
+export type Seen = { readonly dir: Bytes; readonly name: Bytes; readonly path: Bytes }
+
+/** `behind`: a source, or a directory above one, that is a link to a directory counts as that directory. */
+export type Looked = Seen & { readonly stat: Stat; readonly behind: Exact | null }
+
+/** What the walk meets, in tree order. */
+export type Visitor = {
+  /** The cursor stands on the entry, which has not changed; false: it must be looked at after all. */
+  unchanged(cursor: Cursor, size: number): boolean
+  /** `before`: the cursor, when it stands on an older version of this entry. */
+  changed(seen: Looked, before: Cursor | null): void
+  /** The cursor stands on an entry that is no longer there. */
+  removed(cursor: Cursor): void
+  fault(path: Bytes, fault: Fault): void
+}
+
+export type Scanner = {
+  /** Looks at one more entry; false when everything has been seen. */
+  step(): boolean
+}
+
+type Listing = {
+  readonly dir: Bytes
+  readonly names: readonly Bytes[]
+  /** The excludes of the sources that cover this directory; empty above the sources. */
+  readonly excludes: readonly Exclude[]
+  at: number
+  /** Device of the directory; 0 where it does not matter. */
+  readonly dev: number
+  /** Directories found in it, to be walked after its entries. */
+  readonly below: Pending[]
+}
+
+type Pending = { readonly dir: Bytes; readonly excludes: readonly Exclude[]; readonly dev: number }
+
+type Walk = {
+  readonly fs: FileSystem
+  readonly plan: WalkPlan
+  readonly base: Cursor
+  readonly visitor: Visitor
+}
+
+const NONE: readonly Bytes[] = []
+
+/** Above the sources only what leads to one; within them everything. */
+const namesIn = (walk: Walk, { dir, excludes }: Pending): readonly Bytes[] => {
+  if (excludes.length === 0) return walk.plan.ancestors.get(dir) ?? NONE
+  const names = walk.fs.names(dir)
+  if (!isFault(names)) return names
+  walk.visitor.fault(dir, names)
+  // A source below an unreadable directory may be readable all the same.
+  return walk.plan.ancestors.get(dir) ?? NONE
+}
+
+/** Passes everything of the local tree that lies before `dir`: it is gone. */
+const passBefore = ({ base, visitor }: Walk, dir: Bytes): void => {
+  while (base.valid && base.dir !== dir && compareDirs(base.dir, dir) < 0) {
+    visitor.removed(base)
+    base.next()
+  }
+}
+
+/** Passes what lies before `name` in this directory; true when the cursor then stands on `name`. */
+const passTo = ({ base, visitor }: Walk, dir: Bytes, name: Bytes): boolean => {
+  while (base.valid && base.dir === dir && base.name < name) {
+    visitor.removed(base)
+    base.next()
+  }
+  return base.valid && base.name === name && base.dir === dir
+}
+
+/** The sources' excludes that hold below: those that do not exclude this entry, and those of sources that begin here. */
+const remaining = (
+  walk: Walk,
+  excludes: readonly Exclude[],
+  path: Bytes,
+  isDir: boolean,
+): readonly Exclude[] => {
+  const own = walk.plan.roots.get(path)
+  if (own !== undefined) return [...excludes.filter((exclude) => !exclude(path, isDir)), ...own]
+  if (excludes.length === 1) return excludes[0]?.(path, isDir) === true ? [] : excludes
+  return excludes.filter((exclude) => !exclude(path, isDir))
+}
+
+const isLeading = (walk: Walk, path: Bytes): boolean =>
+  walk.plan.ancestors.has(path) || walk.plan.roots.has(path)
+
+/** A link that leads to a source, or is one, counts as the directory behind it; null where it is no such thing. */
+const followedDirectory = (walk: Walk, path: Bytes, stat: Stat): Exact | null => {
+  if (!isLink(stat.mode) || !isLeading(walk, path)) return null
+  const exact = walk.fs.followed(path)
+  return isFault(exact) || !isDirectory(exact.mode) ? null : exact
+}
+
+type Found = {
+  readonly seen: Seen
+  readonly stat: Stat
+  readonly behind: Exact | null
+  /** The cursor stands on an older version of this entry. */
+  readonly here: boolean
+}
+
+const visit = ({ base, visitor }: Walk, { seen, stat, behind, here }: Found): void => {
+  const signature = behind === null ? stat : signatureOf(behind)
+  const same = here && base.matches(signature) && visitor.unchanged(base, signature.size)
+  if (!same) visitor.changed({ ...seen, stat, behind }, here ? base : null)
+  if (here) base.next()
+}
+
+const pass = ({ base, visitor }: Walk, here: boolean): void => {
+  if (!here) return
+  visitor.removed(base)
+  base.next()
+}
+
+const NOT_A_DIRECTORY: Fault = { fault: 'ENOTDIR', problem: 'is not a directory' }
+
+/** Notes a directory to be walked after the entries beside it. */
+const descend = (walk: Walk, listing: Listing, pending: Pending): void => {
+  const isMount = pending.dev !== listing.dev && listing.dev !== 0
+  if (isMount && walk.fs.isKernelState(pending.dir)) return
+  listing.below.push(pending)
+}
+
+const look = (walk: Walk, listing: Listing, name: Bytes): void => {
+  const { dir } = listing
+  const path = pathOf(dir, name)
+  const here = passTo(walk, dir, name)
+  const stat = walk.fs.stat(path)
+  if (isFault(stat)) {
+    walk.visitor.fault(path, stat)
+    pass(walk, here)
+    return
+  }
+  const behind = followedDirectory(walk, path, stat)
+  const isDir = behind !== null || isDirectory(stat.mode)
+  const excludes = remaining(walk, listing.excludes, path, isDir)
+  const leads = walk.plan.ancestors.has(path)
+  if (excludes.length === 0 && !leads) {
+    pass(walk, here)
+    return
+  }
+  visit(walk, { seen: { dir, name, path }, stat, behind, here })
+  if (isDir) descend(walk, listing, { dir: path, excludes, dev: Number(behind?.dev ?? stat.dev) })
+  else if (leads) walk.visitor.fault(path, NOT_A_DIRECTORY)
+}
+
+export const createScanner = (walk: Walk): Scanner => {
+  const { base, plan } = walk
+  const stack: Pending[] = []
+  const open = (pending: Pending): Listing => {
+    passBefore(walk, pending.dir)
+    return { ...pending, names: namesIn(walk, pending), at: 0, below: [] }
+  }
+  base.next()
+  let listing: Listing | null = null
+  if (plan.ancestors.size > 0 || plan.roots.size > 0)
+    listing = open({ dir: '/', excludes: plan.roots.get('/') ?? [], dev: 0 })
+  const leave = (done: Listing): Listing | null => {
+    for (const pending of done.below.reverse()) stack.push(pending)
+    const next = stack.pop()
+    return next === undefined ? null : open(next)
+  }
+  return {
+    step: () => {
+      if (listing === null) {
+        if (!base.valid) return false
+        walk.visitor.removed(base)
+        base.next()
+        return true
+      }
+      const name = listing.names[listing.at]
+      listing.at += 1
+      if (name === undefined) listing = leave(listing)
+      else look(walk, listing, name)
+      return true
+    },
+  }
+}

@@ -1,0 +1,104 @@
+/** The vault of a run: its secret, made here on the first run, and its first objects (FORMAT.md, "Keys"). */
+import { parseBase64url, toBase64url } from '#shared/format/bytes.ts'
+import { parseRecipient, sha256, type RecipientSet, type SigningKey } from '#shared/format/keys.ts'
+import { encodeGenesis } from '#shared/format/signers.ts'
+import { deriveKeys, encodeVaultSecret, type VaultKeys } from '#shared/format/vault-secret.ts'
+import { fail } from '#shared/errors.ts'
+import { sealObject } from '../core/seal-object.ts'
+import { readVaultFile, writeJson, type VaultFile } from '../core/state.ts'
+import type { RunLink, StateFolder, World } from '../ports.ts'
+import type { Uploads } from './uploads.ts'
+
+export type VaultOrder = {
+  readonly id: string
+  readonly is_new: boolean
+  readonly recipients: RecipientSet
+}
+
+export type VaultParts = {
+  readonly state: StateFolder
+  readonly world: World
+  readonly signer: SigningKey
+  /** Pinned at enrolment; its private half is in the recovery kit alone. */
+  readonly organizationKey: string
+}
+
+export const vaultPath = (vault: string): string => `vaults/${vault}/secret.json`
+
+const bytesOf = (text: string): Uint8Array => {
+  const bytes = parseBase64url(text)
+  if (bytes === null)
+    throw fail('DAMAGED', {
+      what: 'The vault secret of this agent',
+      problem: 'it is not base64url',
+    })
+  return bytes
+}
+
+/** Secret and first objects, on disk before anything else is done with them. */
+const make = (parts: VaultParts, { id, recipients }: VaultOrder): VaultFile => {
+  const { world, signer } = parts
+  const secret = world.random(32)
+  const genesis = encodeGenesis(
+    {
+      vault: id,
+      recipients,
+      agentKey: toBase64url(signer.publicKey),
+      organizationKey: parts.organizationKey,
+      created: world.clock.now(),
+    },
+    signer.sign,
+  )
+  const readers = [...recipients.content, ...recipients.recovery].map(parseRecipient)
+  const key = sealObject(encodeVaultSecret(id, secret), readers, world.random)
+  const file: VaultFile = {
+    version: 1,
+    vault: id,
+    secret: toBase64url(secret),
+    genesis: toBase64url(genesis),
+    key: toBase64url(key.bytes),
+    key_header_bytes: key.header.length,
+  }
+  parts.state.replace(vaultPath(id), writeJson(file))
+  return file
+}
+
+/** The keys of the vault. `KEY_REQUIRED` where the vault is in use and its secret is not on this machine. */
+export const vaultKeys = (parts: VaultParts, vault: VaultOrder): VaultKeys => {
+  const bytes = parts.state.read(vaultPath(vault.id))
+  if (bytes !== null) return deriveKeys(bytesOf(readVaultFile(bytes).secret))
+  if (!vault.is_new)
+    throw fail('KEY_REQUIRED', { problem: 'the secret of this vault is not on this server' })
+  return deriveKeys(bytesOf(make(parts, vault).secret))
+}
+
+type Opening = { readonly link: RunLink; readonly uploads: Uploads }
+
+/** Writes signers/0 and keys/0, the same bytes however often it is tried, before the first pack. */
+export const openVault = async (
+  { state }: VaultParts,
+  vault: VaultOrder,
+  { link, uploads }: Opening,
+): Promise<void> => {
+  const bytes = state.read(vaultPath(vault.id))
+  if (!vault.is_new || bytes === null) return
+  const file = readVaultFile(bytes)
+  const genesis = bytesOf(file.genesis)
+  const key = bytesOf(file.key)
+  const none = new Uint8Array()
+  await uploads.put({
+    class: 'signer',
+    no: 0,
+    bytes: genesis,
+    sha256: toBase64url(sha256(genesis)),
+    header: none,
+  })
+  await uploads.put({
+    class: 'key',
+    no: 0,
+    bytes: key,
+    sha256: toBase64url(sha256(key)),
+    header: key.subarray(0, file.key_header_bytes),
+  })
+  link.tell('vault.opened', { vault: vault.id, genesis: file.genesis })
+}

@@ -1,0 +1,105 @@
+/** The port `FileSystem` on node:fs. Synchronous: one lstat through the thread pool costs ten times the call itself. */
+import {
+  lstatSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  statfsSync,
+  statSync,
+  type BigIntStats,
+} from 'node:fs'
+import type { Exact, Fault } from '../core/stat.ts'
+import type { FileSystem } from '../ports.ts'
+import { faultOf } from './fault.ts'
+import { fsPath } from './path.ts'
+
+const NOT_THERE: Fault = { fault: 'ENOENT', problem: 'ENOENT: no such file or directory' }
+
+const exactOf = (stat: BigIntStats): Exact => ({
+  mode: Number(stat.mode),
+  uid: Number(stat.uid),
+  gid: Number(stat.gid),
+  nlink: Number(stat.nlink),
+  size: Number(stat.size),
+  dev: stat.dev,
+  ino: stat.ino,
+  rdev: stat.rdev,
+  mtimeNs: stat.mtimeNs,
+  ctimeNs: stat.ctimeNs,
+})
+
+const guarded = <T>(read: () => T): T | Fault => {
+  try {
+    return read()
+  } catch (error) {
+    return faultOf(error)
+  }
+}
+
+/** Magic numbers of statfs(2) of file systems that are no files: what they show is made up when it is read. */
+const KERNEL_STATE = new Set([
+  0x9fa0, // proc
+  0x62656572, // sysfs
+  0x64626720, // debugfs
+  0x74726163, // tracefs
+  0x73636673, // securityfs
+  0x27e0eb, // cgroup
+  0x63677270, // cgroup2
+  0x1cd1, // devpts
+  0x19800202, // mqueue
+  0x42494e4d, // binfmt_misc
+  0x62656570, // configfs
+  0xcafe4a11, // bpf
+  0x6165676c, // pstore
+  0x67596969, // rpc_pipefs
+  0x958458f6, // hugetlbfs
+  0x65735543, // fusectl
+  0xf97cff8c, // selinuxfs
+  0xde5e81e4, // efivarfs
+])
+
+/** Names by number from a file of the form of /etc/passwd and /etc/group: `name:x:number:…`. */
+const namesFrom = (path: string): ReadonlyMap<number, string> => {
+  const names = new Map<number, string>()
+  let text: string
+  try {
+    text = readFileSync(path, 'utf8')
+  } catch {
+    return names
+  }
+  for (const line of text.split('\n')) {
+    const [name, , number] = line.split(':')
+    if (name === undefined || name === '' || number === undefined || !/^\d+$/.test(number)) continue
+    if (!names.has(Number(number))) names.set(Number(number), name)
+  }
+  return names
+}
+
+/** The names of users and groups are read once: a run sees one state of them. */
+export const nodeFileSystem = (): FileSystem => {
+  let users: ReadonlyMap<number, string> | null = null
+  let groups: ReadonlyMap<number, string> | null = null
+  return {
+    names: (directory) =>
+      guarded(() => readdirSync(fsPath(directory), { encoding: 'latin1' }).sort()),
+    stat: (path) => {
+      try {
+        return lstatSync(fsPath(path), { throwIfNoEntry: false }) ?? NOT_THERE
+      } catch (error) {
+        return faultOf(error)
+      }
+    },
+    exact: (path) => guarded(() => exactOf(lstatSync(fsPath(path), { bigint: true }))),
+    followed: (path) => guarded(() => exactOf(statSync(fsPath(path), { bigint: true }))),
+    target: (path) => guarded(() => readlinkSync(fsPath(path), { encoding: 'latin1' })),
+    isKernelState: (directory) => {
+      try {
+        return KERNEL_STATE.has(statfsSync(fsPath(directory)).type)
+      } catch {
+        return false
+      }
+    },
+    user: (uid) => (users ??= namesFrom('/etc/passwd')).get(uid),
+    group: (gid) => (groups ??= namesFrom('/etc/group')).get(gid),
+  }
+}

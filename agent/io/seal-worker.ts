@@ -1,0 +1,44 @@
+/** One sealing thread: messages in, messages out, around `createWork`. */
+import { randomBytes } from 'node:crypto'
+import { parentPort, workerData } from 'node:worker_threads'
+import { problemOf } from '#shared/errors.ts'
+import type { SealingSetup } from '../ports.ts'
+import { createWork, type Work } from './seal-work.ts'
+import type { Answer, Task } from './seal-messages.ts'
+
+const port = parentPort
+if (port !== null) {
+  const setup: SealingSetup = workerData
+  const post = (answer: Answer, transfer: ArrayBuffer[]): void => port.postMessage(answer, transfer)
+  const work = createWork(setup, {
+    random: (length) => randomBytes(length),
+    now: () => Date.now(),
+    onSealed: (sealed) => {
+      const { buffer } = sealed.bytes
+      if (buffer instanceof ArrayBuffer) post({ kind: 'sealed', sealed }, [buffer])
+    },
+  })
+  port.on('message', (task: Task) => {
+    try {
+      post({ kind: 'done', id: task.id, result: perform(work, task) }, [])
+    } catch (error) {
+      post({ kind: 'failed', id: task.id, problem: problemOf(error) }, [])
+    }
+  })
+}
+
+const perform = (work: Work, task: Task): Extract<Answer, { kind: 'done' }>['result'] => {
+  switch (task.op) {
+    case 'files':
+      return { op: 'read', ...work.files(task.paths) }
+    case 'window':
+      return { op: 'read', ...work.window(task.window) }
+    case 'place':
+      return { op: 'placed', placed: work.place(task.reading, task.fresh, task.numbers) }
+    case 'segments':
+      return { op: 'placed', placed: work.segments(task.segments, task.numbers) }
+    case 'flush':
+      work.flush(task.kind)
+      return { op: 'flushed' }
+  }
+}

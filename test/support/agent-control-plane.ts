@@ -1,0 +1,294 @@
+import { createHash } from 'node:crypto'
+import type { BackupStart, Grant, FilesSource } from '#shared/protocol/orders.ts'
+import type { ObjectClass, Reports } from '#shared/protocol/reports.ts'
+import { fail } from '#shared/errors.ts'
+import type { RecipientSet } from '#shared/format/keys.ts'
+import { packKey, packNo, recordKey, secretKey, signerKey } from '#shared/format/layout.ts'
+import { makeId } from '#shared/ids.ts'
+import type { Answers, Body, RunLink, Told, Upload } from '#agent/ports.ts'
+
+/** What the catalog knows of an object. */
+type Row = {
+  key: string
+  size: number
+  sha256: string
+  state: 'granted' | 'stored'
+  header: string
+}
+
+export type Committed = {
+  readonly run: string
+  readonly sequence: number
+  readonly recordKey: string
+  live: Map<number, number>
+}
+
+type Ended = Body<'commit.finish'>
+
+/** Thrown in place of an answer when the test says that the agent dies here. */
+export class Died extends Error {}
+
+/**
+ * A control plane and a store in memory, as one agent sees them: it refuses what the real ones refuse. `effects` counts
+ * every request and every PUT; `dieAfter` ends the agent right after that many have taken effect.
+ */
+export type ControlPlane = {
+  readonly store: Map<string, Buffer>
+  readonly rows: Map<string, Row>
+  readonly commits: Committed[]
+  readonly finishes: Ended[]
+  readonly told: { type: Told; body: object }[]
+  readonly asked: string[]
+  readonly puts: string[]
+  effects: number
+  dieAfter: number
+  genesis: string | null
+  /** Packs that `commit.finish` reports as missing once, and forgets. */
+  lose: Set<number>
+  gone: number[]
+  /** What the next PUTs answer instead of storing. */
+  readonly faults: ('refuse' | 'exists' | 'lost')[]
+  link(order: BackupStart): RunLink
+  readonly upload: Upload
+  order(sources: readonly FilesSource[]): BackupStart
+}
+
+const base64url = (bytes: Uint8Array): string => Buffer.from(bytes).toString('base64url')
+const sha = (bytes: Uint8Array): string => base64url(createHash('sha256').update(bytes).digest())
+
+let serial = 0
+/** An id that differs each time, the same in every run of a test file. */
+export const anId = <K extends string>(): ReturnType<typeof makeId<K>> => {
+  serial += 1
+  const random = createHash('sha256').update(`id ${serial}`).digest()
+  return makeId<K>(1_790_000_000_000 + serial, random)
+}
+
+export const createControlPlane = (
+  recipients: RecipientSet,
+  packBytes = 4 * 1024 * 1024,
+): ControlPlane => {
+  const vault = anId<'vault'>()
+  const job = anId<'job'>()
+  let counter = 1
+  let staged: {
+    kind: string
+    of: number
+    pages: Map<number, (readonly [number, number])[]>
+  } | null = null
+  const idOf = (kind: ObjectClass, no: number): string => `${kind} ${no}`
+
+  const keyFor = (kind: ObjectClass, no: number, run: string): string => {
+    const random = createHash('sha256')
+      .update(`${run} ${kind} ${no} ${cp.puts.length}`)
+      .digest('hex')
+      .slice(0, 32)
+    if (kind === 'pack' || kind === 'tree') return packKey(vault, kind, no, random)
+    if (kind === 'signer') return signerKey(vault, no, random)
+    if (kind === 'key') return secretKey(vault, no, random)
+    return recordKey(vault, 1_790_000_000_000, run)
+  }
+  const grant = (order: BackupStart, wanted: Body<'grants.request'>['objects'][number]): Grant => {
+    const { class: kind, no, size, sha256 } = wanted
+    const id = idOf(kind, no)
+    const there = cp.rows.get(id)
+    const again = there !== undefined && there.sha256 === sha256 && there.size === size
+    if (there !== undefined && !again && kind !== 'record')
+      throw fail('GRANT_REFUSED', { what: id, problem: 'that number was granted for other bytes' })
+    if (kind === 'record' && staged?.pages.size !== staged?.of)
+      throw fail('GRANT_REFUSED', { what: id, problem: 'the pages are not all there' })
+    if ((kind === 'signer' || kind === 'key') && cp.genesis !== null)
+      throw fail('GRANT_REFUSED', { what: id, problem: 'the vault is open' })
+    if ((kind === 'pack' || kind === 'tree') && (no < packNo(1, 1) || no >= packNo(1, counter)))
+      throw fail('GRANT_REFUSED', { what: id, problem: 'its number was not given' })
+    const row: Row = again
+      ? there
+      : { key: keyFor(kind, no, order.run), size, sha256, state: 'granted', header: '' }
+    cp.rows.set(id, row)
+    const headers = { 'x-amz-content-sha256': sha256, 'content-length': String(size) }
+    return { no, key: row.key, url: `memory:${row.key}`, headers, expires_at: Date.now() + 600_000 }
+  }
+  const stored = ({ objects }: Body<'objects.stored'>): void => {
+    for (const object of objects) {
+      const row = cp.rows.get(idOf(object.class, object.no))
+      const body = row === undefined ? undefined : cp.store.get(row.key)
+      if (row === undefined || body === undefined || sha(body) !== row.sha256)
+        throw fail('GRANT_REFUSED', {
+          what: `${object.class} ${object.no}`,
+          problem: 'it is not in the store',
+        })
+      if (object.etag !== '' && object.etag !== etagOf(body))
+        throw fail('GRANT_REFUSED', { what: 'etag', problem: 'differs' })
+      if (
+        object.header !== '' &&
+        !body.subarray(0, 4096).includes(Buffer.from(object.header, 'base64url'))
+      )
+        throw fail('PROTOCOL_VIOLATION', { problem: 'the header is not the object’s' })
+      row.state = 'stored'
+      row.header = object.header
+    }
+  }
+  const page = (body: Body<'commit.page'>): void => {
+    if (staged === null || body.page === 0)
+      staged = { kind: body.kind, of: body.of, pages: new Map() }
+    staged.pages.set(body.page, body.packs)
+  }
+  const liveOf = (): Map<number, number> => {
+    const last = cp.commits.at(-1)
+    const live = new Map(staged?.kind === 'changes' ? last?.live : [])
+    for (const part of staged?.pages.values() ?? []) {
+      for (const [no, bytes] of part) {
+        if (bytes === 0 && !live.delete(no))
+          throw fail('PROTOCOL_VIOLATION', { problem: 'a pack that was not used' })
+        if (bytes > 0) live.set(no, bytes)
+      }
+    }
+    return live
+  }
+  const stateOf = (no: number): Row | undefined =>
+    cp.rows.get(`pack ${no}`) ?? cp.rows.get(`tree ${no}`)
+  const finish = (
+    order: BackupStart,
+    body: Ended,
+  ): Omit<Answers['commit.finish'], 'id' | 'run'> => {
+    const again = cp.commits.find((commit) => commit.run === order.run)
+    if (again !== undefined) return { type: 'commit.done', sequence: again.sequence, gc_epoch: 1 }
+    const live = liveOf()
+    const missing = [...live.keys()].filter(
+      (no) => stateOf(no)?.state !== 'stored' || cp.lose.has(no),
+    )
+    if (missing.length > 0) {
+      for (const no of missing) {
+        cp.lose.delete(no)
+        const row = stateOf(no)
+        if (row !== undefined) {
+          cp.store.delete(row.key)
+          cp.rows.delete(`pack ${no}`)
+          cp.rows.delete(`tree ${no}`)
+        }
+      }
+      return { type: 'commit.missing', packs: missing }
+    }
+    const record = cp.rows.get(idOf('record', order.sequence))
+    if (record?.state !== 'stored')
+      throw fail('INVALID_STATE', { resource: 'record', status: 'missing' })
+    cp.commits.push({ run: order.run, sequence: order.sequence, recordKey: record.key, live })
+    cp.finishes.push(body)
+    staged = null
+    return { type: 'commit.done', sequence: order.sequence, gc_epoch: 1 }
+  }
+  const etagOf = (body: Uint8Array): string => createHash('md5').update(body).digest('hex')
+  const effect = (): void => {
+    cp.effects += 1
+    if (cp.effects >= cp.dieAfter) throw new Died('the agent died')
+  }
+  const perform = (order: BackupStart, type: keyof Answers, body: object): object => {
+    switch (type) {
+      case 'numbers.request': {
+        const { count } = body as Body<'numbers.request'>
+        const first = packNo(1, counter)
+        counter += count
+        return { type: 'numbers.given', first, count }
+      }
+      case 'grants.request':
+        return {
+          type: 'grants.given',
+          grants: (body as Body<'grants.request'>).objects.map((wanted) => grant(order, wanted)),
+        }
+      case 'objects.stored':
+        stored(body as Body<'objects.stored'>)
+        return { type: 'objects.confirmed' }
+      case 'commit.page':
+        page(body as Body<'commit.page'>)
+        return { type: 'commit.taken' }
+      case 'commit.finish':
+        return finish(order, body as Ended)
+    }
+  }
+  const cp: ControlPlane = {
+    store: new Map(),
+    rows: new Map(),
+    commits: [],
+    finishes: [],
+    told: [],
+    asked: [],
+    puts: [],
+    effects: 0,
+    dieAfter: Infinity,
+    genesis: null,
+    lose: new Set(),
+    gone: [],
+    faults: [],
+    link: (order) => ({
+      request: async <T extends keyof Answers>(
+        type: T,
+        body: Body<T>,
+        stop: AbortSignal,
+      ): Promise<Answers[T]> => {
+        await Promise.resolve()
+        stop.throwIfAborted()
+        cp.asked.push(type)
+        const answer = perform(order, type, body)
+        effect()
+        return { id: anId(), run: order.run, ...answer } as unknown as Answers[T]
+      },
+      tell: <T extends Told>(type: T, body: Body<T>) => {
+        cp.told.push({ type, body })
+        if (type === 'vault.opened')
+          cp.genesis = (body as unknown as Reports['vault.opened']).genesis
+      },
+    }),
+    upload: async (signed, body, stop) => {
+      await Promise.resolve()
+      if (stop.aborted) return { done: 'failed', problem: 'stopped', regrant: false }
+      const fault = cp.faults.shift()
+      if (fault === 'refuse') return { done: 'failed', problem: '503', regrant: false }
+      if (sha(body) !== signed.headers['x-amz-content-sha256'])
+        return { done: 'failed', problem: '400', regrant: false }
+      if (cp.store.has(signed.key)) return { done: 'exists' }
+      cp.puts.push(signed.key)
+      cp.store.set(signed.key, Buffer.from(body))
+      // The store has it, but the answer never arrives.
+      if (fault === 'lost') return { done: 'failed', problem: 'ECONNRESET', regrant: false }
+      effect()
+      return { done: 'stored', etag: etagOf(body) }
+    },
+    order: (sources) => {
+      const parent = cp.commits.at(-1)
+      return {
+        type: 'backup.start',
+        id: anId(),
+        run: anId(),
+        epoch: 1,
+        lease_seconds: 60,
+        job,
+        job_name: 'test',
+        vault: {
+          id: vault,
+          is_new: cp.genesis === null,
+          recipients: {
+            content: [...recipients.content],
+            recovery: [...recipients.recovery],
+            list: [...recipients.list],
+          },
+        },
+        catalog_epoch: 1,
+        sequence: cp.commits.length + 1,
+        parent:
+          parent === undefined
+            ? null
+            : {
+                backup: parent.run,
+                sequence: parent.sequence,
+                record_sha256: sha(cp.store.get(parent.recordKey) ?? Buffer.alloc(0)),
+              },
+        kept: cp.commits.length === 0 ? [] : [[1, cp.commits.length]],
+        sources: [...sources],
+        gc_epoch: 1,
+        gone: cp.gone,
+        pack_bytes: packBytes,
+      }
+    },
+  }
+  return cp
+}
