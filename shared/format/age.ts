@@ -10,7 +10,7 @@ import { fail } from '../errors.ts'
 import { KiB } from '../units.ts'
 import { openSegments, sealInto, sealedSize, TAG } from './age-payload.ts'
 import { parseBase64, toBase64, utf8, view } from './bytes.ts'
-import { boxPublicKey, type Identity, type Recipient, sharedSecret } from './keys.ts'
+import { exchange, type Identity, type Recipient, sharedSecret } from './keys.ts'
 
 export {
   createSealer,
@@ -79,8 +79,8 @@ const wrapKey = (secret: Uint8Array, share: Uint8Array, recipient: Uint8Array): 
   hkdf(secret, Buffer.concat([share, recipient]), WRAP_LABEL)
 
 const wrap = (fileKey: Uint8Array, recipient: Recipient, ephemeral: Uint8Array): string => {
-  const share = boxPublicKey(ephemeral)
-  const secret = sharedSecret(ephemeral, recipient.publicKey)
+  const { share, agree } = exchange(ephemeral)
+  const secret = agree(recipient.publicKey)
   if (secret === null) {
     throw fail('VALIDATION_FAILED', { field: 'recipient', problem: 'is a point of low order' })
   }

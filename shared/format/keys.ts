@@ -38,13 +38,14 @@ export type RecipientSet = {
 const RECIPIENT = 'age'
 const IDENTITY = 'AGE-SECRET-KEY-'
 
-// RFC 8410: everything in the DER form of these keys but the 32 bytes is constant.
-const DER = {
-  x25519: { private: '302e020100300506032b656e04220420', public: '302a300506032b656e032100' },
-  ed25519: { private: '302e020100300506032b657004220420', public: '302a300506032b6570032100' },
+// RFC 8410: everything in the DER form of a private key but its 32 bytes is constant. Public keys go in and out as
+// JWK, which takes a tenth of the time that OpenSSL takes over DER (measured: 1 against 19 us out).
+const PKCS8 = {
+  X25519: '302e020100300506032b656e04220420',
+  Ed25519: '302e020100300506032b657004220420',
 } as const
 
-type Curve = keyof typeof DER
+type Curve = keyof typeof PKCS8
 
 const bytes32 = (bytes: Uint8Array): Uint8Array => {
   if (bytes.length !== 32) throw new RangeError('a key has 32 bytes')
@@ -53,27 +54,38 @@ const bytes32 = (bytes: Uint8Array): Uint8Array => {
 
 const privateKey = (curve: Curve, secret: Uint8Array): KeyObject =>
   createPrivateKey({
-    key: Buffer.concat([Buffer.from(DER[curve].private, 'hex'), bytes32(secret)]),
+    key: Buffer.concat([Buffer.from(PKCS8[curve], 'hex'), bytes32(secret)]),
     format: 'der',
     type: 'pkcs8',
   })
 
 const publicKeyObject = (curve: Curve, bytes: Uint8Array): KeyObject =>
   createPublicKey({
-    key: Buffer.concat([Buffer.from(DER[curve].public, 'hex'), bytes32(bytes)]),
-    format: 'der',
-    type: 'spki',
+    key: { kty: 'OKP', crv: curve, x: toBase64url(bytes32(bytes)) },
+    format: 'jwk',
   })
 
-const publicBytes = (key: KeyObject): Uint8Array =>
-  Uint8Array.from(createPublicKey(key).export({ format: 'der', type: 'spki' }).subarray(-32))
+const publicBytes = (key: KeyObject): Uint8Array => {
+  const { x } = createPublicKey(key).export({ format: 'jwk' })
+  return bytes32(Buffer.from(x ?? '', 'base64url'))
+}
 
-/** X25519. `null` where the result is all zeros (RFC 7748, section 6.1: the other side sent a point of low order). */
-export const sharedSecret = (secretKey: Uint8Array, publicKey: Uint8Array): Uint8Array | null => {
-  const pair = {
-    privateKey: privateKey('x25519', secretKey),
-    publicKey: publicKeyObject('x25519', publicKey),
-  }
+/** One side of an X25519 exchange. */
+export type Exchange = {
+  /** What the other side is sent: 32 bytes. */
+  readonly share: Uint8Array
+  /** The shared secret; `null` where it is all zeros (RFC 7748, section 6.1: the point that came is of low order). */
+  readonly agree: (publicKey: Uint8Array) => Uint8Array | null
+}
+
+/** The exchange of a 32-byte secret, for one or several others. */
+export const exchange = (secretKey: Uint8Array): Exchange => {
+  const key = privateKey('X25519', secretKey)
+  return { share: publicBytes(key), agree: (publicKey) => agree(key, publicKey) }
+}
+
+const agree = (key: KeyObject, publicKey: Uint8Array): Uint8Array | null => {
+  const pair = { privateKey: key, publicKey: publicKeyObject('X25519', publicKey) }
   let secret: Uint8Array
   try {
     secret = diffieHellman(pair)
@@ -84,9 +96,12 @@ export const sharedSecret = (secretKey: Uint8Array, publicKey: Uint8Array): Uint
   return secret.every((byte) => byte === 0) ? null : secret
 }
 
+export const sharedSecret = (secretKey: Uint8Array, publicKey: Uint8Array): Uint8Array | null =>
+  exchange(secretKey).agree(publicKey)
+
 /** X25519 public key of a 32-byte secret: for age identities and for boxes alike. */
 export const boxPublicKey = (seed: Uint8Array): Uint8Array =>
-  publicBytes(privateKey('x25519', seed))
+  publicBytes(privateKey('X25519', seed))
 
 /** The recipient with this X25519 public key (32 bytes). */
 export const formatRecipient = (publicKey: Uint8Array): Recipient => ({
@@ -140,7 +155,7 @@ export const parseIdentityFile = (text: string): Identity[] => {
 
 /** The Ed25519 key of a 32-byte seed. */
 export const makeSigningKey = (seed: Uint8Array): SigningKey => {
-  const key = privateKey('ed25519', seed)
+  const key = privateKey('Ed25519', seed)
   return { publicKey: publicBytes(key), sign: (message) => edSign(null, message, key) }
 }
 
@@ -152,7 +167,7 @@ export const verifySignature = (
 ): boolean => {
   if (publicKey.length !== 32 || signature.length !== 64) return false
   try {
-    return edVerify(null, message, publicKeyObject('ed25519', publicKey), signature)
+    return edVerify(null, message, publicKeyObject('Ed25519', publicKey), signature)
   } catch {
     return false
   }
