@@ -243,7 +243,9 @@ export const presign = async (
   request: RawRequest,
   signing: Signing & { readonly expiresIn?: number } = {},
 ): Promise<{ url: string; method: string; headers: Record<string, string>; body: Buffer }> => {
-  const signed = await signer(signing).presign(bare(port, request), {
+  const plain = bare(port, request)
+  plain.headers['x-amz-content-sha256'] ??= 'UNSIGNED-PAYLOAD'
+  const signed = await signer(signing).presign(plain, {
     expiresIn: signing.expiresIn ?? 900,
     ...(signing.at === undefined ? {} : { signingDate: signing.at }),
     unhoistableHeaders: new Set(Object.keys(request.headers ?? {})),
