@@ -1,0 +1,203 @@
+/** A storage as an object store: shared/store.ts, and grants. Keys are below the storage's prefix. */
+import {
+  DeleteObjectsCommand,
+  GetObjectCommand,
+  HeadObjectCommand,
+  ListObjectsV2Command,
+  PutObjectCommand,
+  type S3Client,
+} from '@aws-sdk/client-s3'
+import { fail, hasCode } from '#shared/errors.ts'
+import { belowPrefix, withPrefix } from '#shared/format/layout.ts'
+import type { ByteRange, ObjectKey, StoredObject } from '#shared/store.ts'
+import type { Clock } from '#shared/world.ts'
+import type { VaultStore } from '../../ports.ts'
+import {
+  createClient,
+  createStoreClock,
+  statusOf,
+  type StorageSettings,
+  unavailable,
+} from './client.ts'
+import { createSigner, type Place } from './sign.ts'
+
+/** DeleteObjects takes at most so many names. */
+const MOST_DELETED = 1000
+
+type Parts = { readonly settings: StorageSettings; readonly client: S3Client }
+
+/** An ETag without the quotes that some stores put and some leave out. */
+const bare = (etag: string | undefined): string => (etag ?? '').replace(/^"|"$/g, '')
+
+const head = async (
+  { settings, client }: Parts,
+  key: ObjectKey,
+  stop: AbortSignal,
+): Promise<StoredObject | null> => {
+  const command = new HeadObjectCommand({
+    Bucket: settings.bucket,
+    Key: withPrefix(settings.prefix, key),
+  })
+  try {
+    const found = await client.send(command, { abortSignal: stop })
+    return { size: found.ContentLength ?? 0, etag: bare(found.ETag) }
+  } catch (error) {
+    if (statusOf(error) === 404) return null
+    throw unavailable(settings, 'head', [error, stop])
+  }
+}
+
+const rangeHeader = ({ start, end }: ByteRange): string =>
+  `bytes=${start}-${end === undefined ? '' : end - 1}`
+
+const get = async (
+  { settings, client }: Parts,
+  [key, range]: readonly [ObjectKey, ByteRange],
+  stop: AbortSignal,
+): Promise<Uint8Array | null> => {
+  const command = new GetObjectCommand({
+    Bucket: settings.bucket,
+    Key: withPrefix(settings.prefix, key),
+    Range: rangeHeader(range),
+  })
+  try {
+    const found = await client.send(command, { abortSignal: stop })
+    const bytes = (await found.Body?.transformToByteArray()) ?? new Uint8Array()
+    if (range.end !== undefined && bytes.length !== range.end - range.start)
+      throw fail('DAMAGED', { what: `The object ${key}`, problem: 'it is shorter than asked for' })
+    return bytes
+  } catch (error) {
+    if (statusOf(error) === 404) return null
+    if (hasCode(error, 'DAMAGED')) throw error
+    throw unavailable(settings, 'get', [error, stop])
+  }
+}
+
+const list = async function* (
+  { settings, client }: Parts,
+  prefix: string,
+  stop: AbortSignal,
+): AsyncGenerator<ObjectKey> {
+  let token: string | undefined
+  do {
+    const command = new ListObjectsV2Command({
+      Bucket: settings.bucket,
+      Prefix: settings.prefix === '' ? prefix : `${settings.prefix}/${prefix}`,
+      ContinuationToken: token,
+    })
+    const page = await client.send(command, { abortSignal: stop }).catch((error: unknown) => {
+      throw unavailable(settings, 'list', [error, stop])
+    })
+    for (const { Key: key } of page.Contents ?? []) {
+      const below = key === undefined ? null : belowPrefix(settings.prefix, key)
+      if (below !== null) yield below
+    }
+    token = page.NextContinuationToken
+  } while (token !== undefined)
+}
+
+type Put = { readonly key: ObjectKey; readonly body: Uint8Array }
+
+const write = async (
+  { settings, client }: Parts,
+  { key, body, condition }: Put & { readonly condition: boolean },
+  stop: AbortSignal,
+): Promise<{ readonly etag: string } | 'exists' | 'unconditional'> => {
+  const plain = { Bucket: settings.bucket, Key: withPrefix(settings.prefix, key), Body: body }
+  const command = new PutObjectCommand(condition ? { ...plain, IfNoneMatch: '*' } : plain)
+  try {
+    const done = await client.send(command, { abortSignal: stop })
+    return { etag: bare(done.ETag) }
+  } catch (error) {
+    const status = statusOf(error)
+    if (condition && (status === 412 || status === 409)) return 'exists'
+    if (condition && status === 501) return 'unconditional'
+    throw unavailable(settings, 'put', [error, stop])
+  }
+}
+
+/** Where the store does not know conditions, what is there is looked at first: enough for one writer. */
+const put = async (
+  parts: Parts,
+  object: Put & { readonly ifAbsent: boolean },
+  stop: AbortSignal,
+): Promise<{ readonly etag: string } | 'exists'> => {
+  const done = await write(parts, { ...object, condition: object.ifAbsent }, stop)
+  if (done !== 'unconditional') return done
+  if ((await head(parts, object.key, stop)) !== null) return 'exists'
+  const plain = await write(parts, { ...object, condition: false }, stop)
+  return plain === 'unconditional' ? 'exists' : plain
+}
+
+const remove = async (
+  { settings, client }: Parts,
+  keys: readonly ObjectKey[],
+  stop: AbortSignal,
+): Promise<void> => {
+  for (let from = 0; from < keys.length; from += MOST_DELETED) {
+    const names = keys.slice(from, from + MOST_DELETED)
+    const command = new DeleteObjectsCommand({
+      Bucket: settings.bucket,
+      Delete: {
+        Quiet: true,
+        Objects: names.map((key) => ({ Key: withPrefix(settings.prefix, key) })),
+      },
+    })
+    const done = await client.send(command, { abortSignal: stop }).catch((error: unknown) => {
+      throw unavailable(settings, 'delete', [error, stop])
+    })
+    const [first] = done.Errors ?? []
+    if (first !== undefined)
+      throw fail('STORAGE_UNAVAILABLE', {
+        storage: settings.name,
+        verb: 'delete',
+        problem: `${first.Key ?? 'an object'}: ${first.Code ?? 'refused'}`,
+      })
+  }
+}
+
+const placeOf = (settings: StorageSettings, createOnly: boolean): Place => {
+  const { protocol, host } = new URL(settings.endpoint)
+  const { bucket, region, pathStyle } = settings
+  const name = pathStyle ? host : `${bucket}.${host}`
+  return {
+    origin: `${protocol}//${name}`,
+    host: name,
+    base: pathStyle ? `/${bucket}/` : '/',
+    region,
+    createOnly,
+  }
+}
+
+export type S3Store = VaultStore & {
+  /** Whether a PUT with `If-None-Match: *` onto an existing object is refused. */
+  refusesOverwrite(key: ObjectKey, body: Uint8Array, stop: AbortSignal): Promise<boolean>
+  /** How far the store's clock is ahead of ours, in ms, as of its last answer. */
+  skew(): number
+  /** Lets go of its connections. */
+  close(): void
+}
+
+/** `createOnly`: grants carry `If-None-Match: *`; only where a probe found that the store honours it. */
+export const openS3Store = (
+  settings: StorageSettings,
+  createOnly: boolean,
+  clock: Clock,
+): S3Store => {
+  const storeClock = createStoreClock(clock)
+  const parts = { settings, client: createClient(settings, storeClock, clock) }
+  const sign = createSigner(placeOf(settings, createOnly), settings.credentials)
+  return {
+    head: async (key, stop) => head(parts, key, stop),
+    get: async (key, range, stop) => get(parts, [key, range], stop),
+    list: (prefix, stop) => list(parts, prefix, stop),
+    put: async (key, body, { ifAbsent }, stop) => put(parts, { key, body, ifAbsent }, stop),
+    remove: async (keys, stop) => remove(parts, keys, stop),
+    sign: ({ key, size, sha256 }) =>
+      sign({ key: withPrefix(settings.prefix, key), size, sha256 }, storeClock.now(), clock.now()),
+    refusesOverwrite: async (key, body, stop) =>
+      (await write(parts, { key, body, condition: true }, stop)) === 'exists',
+    skew: () => storeClock.skew(),
+    close: () => parts.client.destroy(),
+  }
+}
