@@ -1,5 +1,5 @@
 /** Reproducible content, places and entries for tests of the vault format, and a shelf that stands for a vault. */
-import { createHash } from 'node:crypto'
+import { createHash, hash } from 'node:crypto'
 import { hasCode } from '#shared/errors.ts'
 import { toBase64url } from '#shared/format/bytes.ts'
 import type { FullLocator, Locator } from '#shared/format/locator.ts'
@@ -9,18 +9,14 @@ import { compareOrder, type Place } from '#shared/format/tree-order.ts'
 /** Bytes 32 i to 32 i + 31 are the SHA-256 of `seed` and i in decimal. */
 export const bytesOf = (size: number, seed = ''): Buffer => {
   const out = Buffer.alloc(Math.ceil(size / 32) * 32)
-  for (let i = 0; i * 32 < size; i += 1) {
-    createHash('sha256')
-      .update(`${seed}${String(i)}`)
-      .digest()
-      .copy(out, 32 * i)
-  }
+  for (let i = 0; i * 32 < size; i += 1)
+    out.write(hash('sha256', `${seed}${String(i)}`, 'binary'), 32 * i, 'latin1')
   return out.subarray(0, size)
 }
 
 export const keyOf = (name: string): Buffer => createHash('sha256').update(name).digest()
 
-export const idOf = (name: string): string => toBase64url(keyOf(name))
+export const idOf = (name: string): string => hash('sha256', name, 'base64url')
 
 /** Whole numbers in [0, below), the same for a seed. */
 export const dice = (seed: number): ((below: number) => number) => {

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { Failure, hasCode } from '#shared/errors.ts'
-import { type Acl, encodeEntry, type Entry, MAX_LINE } from '#shared/format/tree.ts'
+import { encodeEntry, type Entry, MAX_LINE } from '#shared/format/tree.ts'
 import { decodeEntry } from '#shared/format/tree-decode.ts'
 import { isName } from '#shared/format/tree-order.ts'
 import { fileOf, isDamaged, locatorOf } from '../../support/format-material.ts'
