@@ -128,6 +128,10 @@ export const CATALOGUE = {
     'The backup took longer than its job allows.',
     'Raise the timeout of the job, or back up less with it.',
   ]),
+  AGENT_UNKNOWN: entry(403, 4, 'after-change', [
+    'The control plane does not know an agent of server {server} with this key: it was never enrolled, revoked, or enrolled anew elsewhere.',
+    'Enrol this machine with a new enrolment token.',
+  ]),
   AGENT_CLONED: entry(403, 4, 'after-change', [
     'The agent of server {server} presents an older count of connections ({joins}, expected above {known}): it was copied, or rolled back to an earlier state.',
     'Stop the copy; enrol this machine again with a new enrolment token.',
@@ -155,6 +159,18 @@ export const CATALOGUE = {
   SOURCE_SHRUNK: entry(409, 3, 'later', [
     '{path} became shorter while it was read: {problem}.',
     'Back it up while nothing writes to it.',
+  ]),
+  CONTROL_PLANE_UNREACHABLE: entry(503, 6, 'later', [
+    'The control plane at {url} cannot be reached: {problem}.',
+    'Check the address, and that this server may connect to it.',
+  ]),
+  NOT_ENROLLED: entry(409, 2, 'after-change', [
+    'No agent is enrolled in {state}.',
+    'Run: holdfast-agent enroll --url URL --token-file FILE --state {state}',
+  ]),
+  CONTROL_PLANE_SILENT: entry(503, 6, 'later', [
+    'The control plane did not answer "{request}" for {span}.',
+    'Check that this server reaches the control plane.',
   ]),
   AGENT_STOPPED: entry(503, 6, 'later', [
     'The agent was stopped during the backup.',

@@ -60,3 +60,8 @@ export const removeFile = async (file: string): Promise<void> => {
     if (!isCode(error, 'ENOENT')) throw error
   }
 }
+
+/** A folder that only this user may enter, with those above it; one that is there stays as it is. */
+export const makeFolder = async (folder: string): Promise<void> => {
+  await mkdir(folder, { recursive: true, mode: 0o700 })
+}

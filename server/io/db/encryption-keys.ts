@@ -24,6 +24,9 @@ const visible = (
 ): SelectQueryBuilder<Schema, 'encryption_keys', Row> =>
   db.selectFrom('encryption_keys').select(COLUMNS).where('org_id', '=', caller.organization)
 
+/** What a managed identity is sealed for. */
+export const identityPurpose = (key: KeyId): string => `encryption_keys/${key}/identity`
+
 /** A fresh identity: its recipient, and itself sealed for the row `id`. */
 export type MakeIdentity = (id: KeyId) => {
   readonly recipient: string

@@ -1,6 +1,6 @@
 import { type Kysely, sql } from 'kysely'
 import { SCOPES } from '#shared/api/tokens.ts'
-import type { Id, StorageId, TokenId } from '#shared/ids.ts'
+import type { Id, OrgId, StorageId, TokenId } from '#shared/ids.ts'
 import type { Random } from '#shared/world.ts'
 import type { Caller } from '../../core/caller.ts'
 import type { NewOrganization } from '../../core/wishes.ts'
@@ -19,8 +19,19 @@ export type FirstStartParts = {
   keys(db: Kysely<Schema>): EncryptionKeys
 }
 
+/** The oldest; `null` before the first start. */
+export const firstOrganization = async (db: Kysely<Schema>): Promise<OrgId | null> =>
+  (
+    await db
+      .selectFrom('organizations')
+      .select('id')
+      .orderBy('created_at')
+      .limit(1)
+      .executeTakeFirst()
+  )?.id ?? null
+
 const hasOrganization = async (db: Kysely<Schema>): Promise<boolean> =>
-  (await db.selectFrom('organizations').select('id').limit(1).executeTakeFirst()) !== undefined
+  (await firstOrganization(db)) !== null
 
 const insertOrganization = async (tx: Kysely<Schema>, wanted: NewOrganization): Promise<void> => {
   await tx

@@ -1,0 +1,108 @@
+/** The agent that `up` keeps beside the control plane: a process of its own, exactly as on any other server. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { open } from 'node:fs/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fail } from '#shared/errors.ts'
+import { SECOND } from '#shared/units.ts'
+
+export type AgentPlace = {
+  /** `agent/main.ts`. */
+  readonly program: string
+  /** The agent's own folder, made by it. */
+  readonly state: string
+  /** What the agent says goes here. */
+  readonly log: string
+}
+
+const KILL_AFTER = 10 * SECOND
+const LONGEST_PAUSE = 30 * SECOND
+const STEADY = 60 * SECOND
+const KEPT = 4000
+
+type Ended = { readonly code: number | null; readonly signal: NodeJS.Signals | null }
+
+const endOf = async (child: ChildProcess): Promise<Ended> =>
+  new Promise((resolve, reject) => {
+    child.once('error', reject)
+    child.once('close', (code, signal) => resolve({ code, signal }))
+  })
+
+/** The one-time token travels by standard input: arguments can be read by every user of the machine. */
+export const enrollAgent = async (
+  place: AgentPlace,
+  with_: { readonly url: string; readonly token: string; readonly fingerprints: readonly string[] },
+  stop: AbortSignal,
+): Promise<void> => {
+  const confirm = with_.fingerprints.flatMap((fingerprint) => ['--confirm', fingerprint])
+  const child = spawn(
+    process.execPath,
+    [place.program, 'enroll', '--state', place.state, '--url', with_.url, ...confirm],
+    { stdio: ['pipe', 'ignore', 'pipe'], detached: true, signal: stop },
+  )
+  let said = ''
+  child.stderr.on('data', (data: Buffer) => {
+    said = (said + data.toString()).slice(-KEPT)
+  })
+  child.stdin.on('error', () => undefined) // it may end before it reads; its exit code says why
+  child.stdin.end(`${with_.token}\n`)
+  const { code } = await endOf(child)
+  if (code !== 0) throw fail('ENROLMENT_REFUSED', { problem: said.trim() || `exit code ${code}` })
+}
+
+export type AgentProcess = {
+  /** The exit code of the last try, when the agent does not stay up. */
+  lastExit(): number | null
+  stop(): Promise<void>
+}
+
+const terminate = async (child: ChildProcess, ended: Promise<unknown>): Promise<void> => {
+  child.kill('SIGTERM')
+  const late = setTimeout(() => child.kill('SIGKILL'), KILL_AFTER)
+  await ended.catch(() => undefined)
+  clearTimeout(late)
+}
+
+const runOnce = async (place: AgentPlace, stop: AbortSignal): Promise<number | null> => {
+  const log = await open(place.log, 'a', 0o600)
+  try {
+    // A process group of its own: the terminal's Ctrl-C reaches us first, and we end it in our order.
+    const child = spawn(process.execPath, [place.program, 'run', '--state', place.state], {
+      stdio: ['ignore', log.fd, log.fd],
+      detached: true,
+    })
+    const ended = endOf(child)
+    const end = (): void => void terminate(child, ended)
+    stop.addEventListener('abort', end, { once: true })
+    try {
+      const { code } = await ended
+      return code
+    } finally {
+      stop.removeEventListener('abort', end)
+    }
+  } finally {
+    await log.close()
+  }
+}
+
+/** Runs the agent until `stop` is called, and starts it again whenever it ends; slower each time it does so at once. */
+export const keepAgentRunning = (place: AgentPlace): AgentProcess => {
+  const stop = new AbortController()
+  let last: number | null = null
+  const loop = async (): Promise<void> => {
+    let pause = SECOND
+    while (!stop.signal.aborted) {
+      const since = performance.now()
+      last = await runOnce(place, stop.signal)
+      pause = performance.now() - since > STEADY ? SECOND : Math.min(2 * pause, LONGEST_PAUSE)
+      await sleep(pause, undefined, { signal: stop.signal }).catch(() => undefined)
+    }
+  }
+  const done = loop()
+  return {
+    lastExit: () => last,
+    stop: async () => {
+      stop.abort()
+      await done
+    },
+  }
+}

@@ -1,0 +1,74 @@
+/** Starts a backup and shows it until it is over. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Backup, Progress } from '#shared/api/backups.ts'
+import type { Job } from '#shared/api/jobs.ts'
+import { hasCode } from '#shared/errors.ts'
+import { SECOND } from '#shared/units.ts'
+import { type Api, listOf } from './api-client.ts'
+import { progressView, type Screen } from './screen.ts'
+
+// Below the 600 requests a minute of a token, with room for everybody else who uses it.
+const LOOK_EVERY = SECOND / 4
+const QUIET = 10 * SECOND
+
+/** Bytes of the sources at the job's last good backup: what the bar is measured against. 0 for the first. */
+const lastSize = async (api: Api, job: Job, stop: AbortSignal): Promise<number> => {
+  const query = `?job_id=${job.id}&status=completed&limit=1`
+  const [last] = await api.get(`/v1/backups${query}`, listOf(Backup), stop)
+  return last?.bytes.source ?? 0
+}
+
+/** The new backup, or the one that runs already: it is the same work. */
+const startOrJoin = async (
+  api: Api,
+  job: Job,
+  stop: AbortSignal,
+): Promise<{ readonly backup: Backup; readonly joined: boolean }> => {
+  try {
+    const backup = await api.post(`/v1/jobs/${job.id}/backups`, {}, Backup, stop)
+    return { backup, joined: false }
+  } catch (error) {
+    if (!hasCode(error, 'OPERATION_IN_PROGRESS')) throw error
+    const backup = await api.get(`/v1/backups/${String(error.details['id'])}`, Backup, stop)
+    return { backup, joined: true }
+  }
+}
+
+const isOver = (status: Backup['status']): boolean => status !== 'pending' && status !== 'running'
+
+export type Following = {
+  readonly api: Api
+  readonly screen: Screen
+  /** Asked when nothing moves: why the agent may not be there. */
+  readonly whyWaiting: () => string | null
+}
+
+/** The backup as it ended, well or not. */
+export const followBackup = async (
+  { api, screen, whyWaiting }: Following,
+  job: Job,
+  stop: AbortSignal,
+): Promise<Backup> => {
+  const expected = await lastSize(api, job, stop)
+  const { backup, joined } = await startOrJoin(api, job, stop)
+  if (joined) screen.say('A backup of these paths runs already; following it.')
+  const view = progressView(screen, expected)
+  let waitedSince = performance.now()
+  try {
+    for (;;) {
+      const progress = await api.get(`/v1/backups/${backup.id}/progress`, Progress, stop)
+      view.show(progress)
+      if (isOver(progress.status)) break
+      if (progress.phase !== 'waiting') waitedSince = performance.now()
+      else if (performance.now() - waitedSince > QUIET) {
+        waitedSince = performance.now()
+        const reason = whyWaiting()
+        if (reason !== null) screen.say(reason)
+      }
+      await sleep(LOOK_EVERY, undefined, { signal: stop })
+    }
+  } finally {
+    view.end()
+  }
+  return api.get(`/v1/backups/${backup.id}`, Backup, stop)
+}

@@ -1,0 +1,79 @@
+/** The statements of the API on one database, with what they need of the world. */
+import type { Kysely } from 'kysely'
+import { utf8 } from '#shared/format/bytes.ts'
+import { makeIdentity } from '#shared/format/keys.ts'
+import { type Id, makeId } from '#shared/ids.ts'
+import type { Clock, Random } from '#shared/world.ts'
+import type {
+  Backups,
+  EncryptionKeys,
+  EnrollmentTokens,
+  FirstStart,
+  Jobs,
+  Organizations,
+  Servers,
+  Storages,
+  Tokens,
+} from '../../ports.ts'
+import type { Sealing } from '../secrets.ts'
+import { backupsIn } from './backups.ts'
+import { sealCredentials } from './embedded-storage.ts'
+import { encryptionKeysIn, identityPurpose, type MakeIdentity } from './encryption-keys.ts'
+import { enrollmentTokensIn } from './enrollment-tokens.ts'
+import { firstStartIn } from './first-start.ts'
+import { jobsIn } from './jobs.ts'
+import { organizationsIn } from './organizations.ts'
+import type { Schema } from './schema.ts'
+import { serversIn } from './servers.ts'
+import { storagesIn } from './storages.ts'
+import { tokensIn } from './tokens.ts'
+
+export type Resources = {
+  readonly tokens: Tokens
+  readonly organizations: Organizations
+  readonly servers: Servers
+  readonly storages: Storages
+  readonly keys: EncryptionKeys
+  readonly enrollments: EnrollmentTokens
+  readonly jobs: Jobs
+  readonly backups: Backups
+  readonly firstStart: FirstStart
+}
+
+export type World = { readonly sealing: Sealing; readonly clock: Clock; readonly random: Random }
+
+export const idMaker =
+  ({ clock, random }: Pick<World, 'clock' | 'random'>) =>
+  <Kind extends string>(): Id<Kind> =>
+    makeId<Kind>(clock.now(), random(10))
+
+const identityMaker =
+  ({ sealing, random }: World): MakeIdentity =>
+  (key) => {
+    const identity = makeIdentity(random(32))
+    return {
+      recipient: identity.recipient.text,
+      sealed: sealing.seal(identityPurpose(key), utf8(identity.text)),
+    }
+  }
+
+export const resourcesIn = (db: Kysely<Schema>, world: World): Resources => {
+  const makeId = idMaker(world)
+  const { random } = world
+  const seal = sealCredentials(world.sealing)
+  const makeIdentity = identityMaker(world)
+  const storages = (on: Kysely<Schema>): Storages => storagesIn(on, { seal, makeId })
+  const keys = (on: Kysely<Schema>): EncryptionKeys =>
+    encryptionKeysIn(on, { makeIdentity, makeId })
+  return {
+    tokens: tokensIn(db),
+    organizations: organizationsIn(db),
+    servers: serversIn(db, makeId),
+    storages: storages(db),
+    keys: keys(db),
+    enrollments: enrollmentTokensIn(db, { random, makeId }),
+    jobs: jobsIn(db, makeId),
+    backups: backupsIn(db, makeId),
+    firstStart: firstStartIn(db, { random, makeId, storages, keys }),
+  }
+}

@@ -1,0 +1,208 @@
+/** The `holdfast` program: the only file that sees both sides of ports.ts. It wires; it decides nothing. */
+import { access } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { fail } from '#shared/errors.ts'
+import type { RecoveryKit } from '#shared/format/recovery-kit.ts'
+import { makeId } from '#shared/ids.ts'
+import type { Log } from '#shared/world.ts'
+import { type Config, type Flags, placesIn, readConfig } from './config.ts'
+import { openVault } from './entry/cli/open.ts'
+import type { Plane } from './entry/cli/plane.ts'
+import { type Actions, runProgram } from './entry/cli/program.ts'
+import { type Served, serve } from './entry/cli/serve.ts'
+import { up } from './entry/cli/up.ts'
+import { type App, buildApp, type Routes } from './entry/http/app.ts'
+import { listenOn } from './entry/http/listen.ts'
+import { backupRoutes } from './entry/http/routes/backups.ts'
+import { encryptionKeyRoutes } from './entry/http/routes/encryption-keys.ts'
+import { healthRoutes } from './entry/http/routes/health.ts'
+import { jobRoutes } from './entry/http/routes/jobs.ts'
+import { meRoutes } from './entry/http/routes/me.ts'
+import { serverRoutes } from './entry/http/routes/servers.ts'
+import { storageRoutes } from './entry/http/routes/storages.ts'
+import { type Bootstrapped, bootstrap } from './flow/bootstrap.ts'
+import { type Base, openBase } from './io/base.ts'
+import { systemClock } from './io/clock.ts'
+import { tryLock } from './io/embedded/postgres/lock.ts'
+import { BUCKET } from './io/embedded/s3-endpoint.ts'
+import { type LocalStorage, settleLocalStorage, startLocalStorage } from './io/embedded/storage.ts'
+import { makeLog } from './io/log.ts'
+import { ensureLocalToken, readLocalToken, writeLocalToken } from './io/local-token.ts'
+import { createPrivate, makeFolder } from './io/private-file.ts'
+import { systemRandom } from './io/random.ts'
+import { announce, readRunning } from './io/running-file.ts'
+
+const VERSION = '0.1.0'
+const AGENT = fileURLToPath(new URL('../agent/main.ts', import.meta.url))
+
+type Deliver = (kit: RecoveryKit) => Promise<void>
+
+type Held = { readonly owned: AsyncDisposableStack; readonly stop: AbortSignal }
+
+const requestId = (): string => makeId<'message'>(systemClock.now(), systemRandom(10))
+
+const routesOf = (base: Base, instance: string, publicUrl: () => string): Routes[] => {
+  const { resources, database } = base
+  const parts = {
+    ...resources,
+    publicUrl,
+    wakeDispatcher: () => undefined,
+    prepareVault: async () => Promise.reject(fail('INTERNAL')),
+  }
+  const checkDatabase = async (): Promise<void> => {
+    await database.sql.unsafe('select 1')
+  }
+  return [
+    healthRoutes({ instance, version: VERSION, checkDatabase }),
+    meRoutes(resources.organizations),
+    serverRoutes(parts),
+    storageRoutes(resources.storages),
+    encryptionKeyRoutes(resources.keys),
+    jobRoutes(parts),
+    backupRoutes(resources.backups),
+  ]
+}
+
+/** The API on its port; what it started is on `owned`. */
+const startHttp = async (
+  config: Config,
+  base: Base,
+  { log, instance, owned }: { log: Log; instance: string; owned: AsyncDisposableStack },
+): Promise<string> => {
+  let url = ''
+  const app: App = await buildApp(
+    {
+      tokens: base.resources.tokens,
+      log,
+      requestsPerMinute: config.requestsPerMinute,
+      trustProxy: config.trustedProxies,
+      makeRequestId: requestId,
+    },
+    routesOf(base, instance, () => config.publicUrl ?? url),
+  )
+  owned.defer(async () => app.close())
+  const port = await listenOn(app, { host: config.host, ...config.http })
+  const host = config.host.includes(':') ? `[${config.host}]` : config.host
+  url = `http://${host}:${port}`
+  return url
+}
+
+const firstStart = async (
+  base: Base,
+  storage: LocalStorage | null,
+  deliver: Deliver,
+): Promise<Bootstrapped | null> =>
+  bootstrap(
+    { firstStart: base.resources.firstStart, clock: systemClock, random: systemRandom },
+    { storage: storage?.input ?? null, deliver },
+  )
+
+const never = async <T>(): Promise<T> => new Promise<T>(() => undefined)
+
+/** `up`: with the storage in the data folder, the local token and the note where it runs. */
+const startLocal = async (
+  config: Config,
+  log: Log,
+  { deliver, owned, stop }: Held & { readonly deliver: Deliver },
+): Promise<Omit<Plane, 'stop'>> => {
+  const places = placesIn(config.data)
+  const base = await openBase(config, log, { owned, stop })
+  const storage = await startLocalStorage(config, base, log)
+  owned.defer(async () => storage.endpoint.thread.close())
+  const made = await firstStart(base, storage, deliver)
+  if (made !== null) await writeLocalToken(places.token, made.token)
+  const token = await ensureLocalToken(base, places.token)
+  const caller = await base.resources.tokens.find(token)
+  if (caller === null) throw fail('UNAUTHENTICATED')
+  await settleLocalStorage(config, base, { ...storage, caller, added: made?.storage ?? null })
+  const instance = requestId()
+  const url = await startHttp(config, base, { log, instance, owned })
+  const running = { url, pid: process.pid, instance }
+  owned.use(await announce(places.running, running))
+  const s3Ended = storage.endpoint.thread.ended.then(async (why) => why ?? never<Error>())
+  return {
+    ...running,
+    token,
+    own: true,
+    broken: Promise.race([base.broken, s3Ended]),
+  }
+}
+
+/** `null` when another process has the data folder. What was started is stopped again if the rest fails. */
+const tryStartLocal = async (
+  config: Config,
+  log: Log,
+  { deliver, stop }: { readonly deliver: Deliver; readonly stop: AbortSignal },
+): Promise<Plane | null> => {
+  const places = placesIn(config.data)
+  await makeFolder(config.data)
+  const release = tryLock(places.lock)
+  if (release === null) return null
+  await using started = new AsyncDisposableStack()
+  started.defer(release)
+  const plane = await startLocal(config, log, { deliver, stop, owned: started })
+  const owned = started.move()
+  return { ...plane, stop: async () => owned.disposeAsync() }
+}
+
+const exists = async (file: string): Promise<boolean> =>
+  access(file).then(
+    () => true,
+    () => false,
+  )
+
+const runUp: Actions['up'] = async (flags: Flags, options) => {
+  const config = readConfig(flags)
+  const places = placesIn(config.data)
+  const log = makeLog({ level: config.logLevel ?? 'warn' })
+  return up(
+    {
+      start: async (deliver, stop) => tryStartLocal(config, log, { deliver, stop }),
+      readRunning: async () => readRunning(places.running),
+      readToken: async () => readLocalToken(places.token),
+      agent: { program: AGENT, state: places.agent, log: join(config.data, 'agent.log') },
+      tokenFile: places.token,
+      bucket: join(places.s3, BUCKET),
+      createPrivate,
+      hasAgent: async () => exists(join(places.agent, 'agent.json')),
+    },
+    options,
+  )
+}
+
+const startServed = async (
+  config: Config,
+  log: Log,
+  { deliver, stop }: { readonly deliver: Deliver; readonly stop: AbortSignal },
+): Promise<Served> => {
+  await using started = new AsyncDisposableStack()
+  const base = await openBase(config, log, { owned: started, stop })
+  const made = await firstStart(base, null, deliver)
+  if (made !== null) await writeLocalToken(placesIn(config.data).token, made.token)
+  const url = await startHttp(config, base, { log, instance: requestId(), owned: started })
+  const owned = started.move()
+  return { url, broken: base.broken, stop: async () => owned.disposeAsync() }
+}
+
+const runServe: Actions['serve'] = async (flags, kit) => {
+  const config = readConfig(flags)
+  if (config.databaseUrl === null)
+    throw fail('WRONG_USE', { problem: '"serve" needs DATABASE_URL; "up" brings its own database' })
+  const log = makeLog({ level: config.logLevel ?? 'info' })
+  return serve(
+    { start: async (deliver, stop) => startServed(config, log, { deliver, stop }), createPrivate },
+    { kit },
+  )
+}
+
+const code = await runProgram(
+  {
+    up: runUp,
+    serve: runServe,
+    open: async (args) => openVault(AGENT, args),
+    version: VERSION,
+  },
+  process.argv.slice(2),
+)
+process.exitCode = code
