@@ -46,7 +46,8 @@ export const askServer = async (address: ProbeAddress): Promise<Answer> => {
   }
 }
 
-const DUPLICATE_DATABASE = '42P04'
+// It was there, or another process made it at the same time (then the catalogue's unique index says so).
+const EXISTS = ['42P04', '23505']
 
 /** Creates the database `name` if the server has none of this name. */
 export const ensureDatabase = async (address: ProbeAddress, name: string): Promise<void> => {
@@ -56,6 +57,6 @@ export const ensureDatabase = async (address: ProbeAddress, name: string): Promi
       if (there.length === 0) await sql`create database ${sql(name)}`
     })
   } catch (error) {
-    if (sqlState(error) !== DUPLICATE_DATABASE) throw translate(error)
+    if (!EXISTS.includes(sqlState(error) ?? '')) throw translate(error)
   }
 }

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { chmod, chown, lstat, mkdir, realpath } from 'node:fs/promises'
+import { chmod, chown, lstat, mkdir, realpath, rm, rmdir } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { problemOf } from '#shared/errors.ts'
@@ -53,9 +53,22 @@ const makePrivate = async (path: string, account: Account): Promise<void> => {
   if (account !== null) await chown(path, account.uid, account.gid)
 }
 
+const emptySocket = async (path: string): Promise<void> => {
+  await rm(join(path, SOCKET_FILE), { force: true })
+  await rm(join(path, `${SOCKET_FILE}.lock`), { force: true })
+}
+
+/** For tidiness, after the server has ended; a killed one leaves its files. */
+export const removeSocket = async (path: string): Promise<void> => {
+  await emptySocket(path)
+  await rmdir(path).catch(() => undefined) // it may hold something else, or be gone
+}
+
 /**
  * The private folder for the socket of the server in `folder`: a path of a socket may have about a hundred bytes, so it
- * lies in the folder for temporary files, under a name that follows from `folder`. Made if missing.
+ * lies in the folder for temporary files, under a name that follows from `folder`. Made if missing; what an earlier
+ * server left in it is removed, for its lock holds a number that may be another process's by now. So only for the owner
+ * of `folder`, and only when no server runs.
  */
 export const prepareSocket = async (folder: string, account: Account): Promise<string> => {
   const name = `hf-${createHash('sha256').update(folder).digest('hex').slice(0, 16)}`
@@ -66,6 +79,7 @@ export const prepareSocket = async (folder: string, account: Account): Promise<s
       if (join(path, SOCKET_FILE).length > LONGEST_SOCKET) throw new Error(`${path} is too long`)
       if (!(await mayReach(root, account))) throw new Error(`the server cannot reach ${root}`)
       await makePrivate(path, account)
+      await emptySocket(path)
       return path
     } catch (error) {
       problems.push(problemOf(error))

@@ -51,14 +51,18 @@ const makeReadable = async (folder: string): Promise<void> => {
 /** In one step (rename), so that a copy that exists is complete. */
 const copyPackage = async (from: string, to: string): Promise<void> => {
   const draft = `${to}.${process.pid}`
-  await rm(draft, { recursive: true, force: true })
+  const old = `${to}.old.${process.pid}`
   try {
-    await mkdir(draft, { mode: 0o755 })
-    await cp(join(from, 'native'), join(draft, 'native'), { recursive: true, filter: isNeeded })
+    await mkdir(join(draft, 'native'), { recursive: true, mode: 0o755 })
+    // The links as they are: resolved, they would lead back to where the account cannot go.
+    const how = { recursive: true, filter: isNeeded, verbatimSymlinks: true }
+    await cp(join(from, 'native'), join(draft, 'native'), how)
     await makeReadable(draft)
+    await rename(to, old).catch(() => undefined)
     await rename(draft, to)
   } finally {
     await rm(draft, { recursive: true, force: true })
+    await rm(old, { recursive: true, force: true })
   }
 }
 
@@ -70,24 +74,23 @@ const isOursAlone = async (path: string): Promise<boolean> => {
 }
 
 const tryCopy = async (from: Package, to: string, account: Account): Promise<Tried> => {
-  const there = async (): Promise<boolean> =>
-    lstat(to).then(
-      () => true,
-      () => false,
-    )
+  const tried = async (): Promise<Tried> =>
+    (await isOursAlone(to)) ? tryProgram(to, account) : { problem: `${to} is not ours alone` }
+  const there = await tried().catch(() => null)
+  if (there !== null && 'bin' in there) return there
+  // None yet, or one that something cleaned up in part, as happens in folders for temporary files.
   try {
-    if (!(await there())) await copyPackage(from.root, to)
+    await copyPackage(from.root, to)
   } catch (error) {
-    // Another process may have been faster.
-    if (!(await there())) return { problem: problemOf(error) }
+    return { problem: problemOf(error) }
   }
-  return (await isOursAlone(to)) ? tryProgram(to, account) : { problem: `${to} is not ours alone` }
+  return tried()
 }
 
 /**
  * The packaged PostgreSQL as `account` can run it: in its package; else, where that folder cannot be read by the account
- * or not be written for the links, as a copy beside the data; else, where that cannot be reached either, in the folder
- * for temporary files. Throws `DATABASE_UNAVAILABLE` with what was wrong with each.
+ * or not be written for the links, as a copy beside the data; else, where that cannot be reached either, in a folder of
+ * the machine. Throws `DATABASE_UNAVAILABLE` with what was wrong with each.
  */
 export const findProgram = async (
   found: Package,
@@ -95,13 +98,16 @@ export const findProgram = async (
   account: Account,
   log: Log,
 ): Promise<Program> => {
-  const user = process.getuid?.() ?? 0
+  const name = `holdfast-postgres-${found.version}-${process.getuid?.() ?? 0}`
+  const copies = [
+    join(folder, `program-${found.version}`),
+    join('/var/cache', name),
+    join(tmpdir(), name),
+    join('/tmp', name),
+  ]
   const ways = [
     async () => tryProgram(found.root, account),
-    async () => tryCopy(found, join(folder, `program-${found.version}`), account),
-    async () =>
-      tryCopy(found, join(tmpdir(), `holdfast-postgres-${user}-${found.version}`), account),
-    async () => tryCopy(found, `/tmp/holdfast-postgres-${user}-${found.version}`, account),
+    ...copies.map((to) => async () => tryCopy(found, to, account)),
   ]
   const problems: string[] = []
   for (const way of ways) {

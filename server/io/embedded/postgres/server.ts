@@ -8,7 +8,7 @@ import { unavailable } from '../../db/errors.ts'
 import { askServer } from '../../db/probe.ts'
 import type { Account } from './account.ts'
 import { USER, dataArgument } from './initdb.ts'
-import type { Places } from './places.ts'
+import { type Places, removeSocket } from './places.ts'
 import { stopServer } from './processes.ts'
 import { ENVIRONMENT, type Program } from './program.ts'
 
@@ -127,6 +127,7 @@ export const launchServer = async (launch: Launch, stop: AbortSignal): Promise<S
     await waitForAnswer(launch, ended, stop)
   } catch (error) {
     if (child.pid !== undefined) await stopServer(child.pid, data, launch.clock)
+    await removeSocket(launch.socket)
     throw error
   }
   return { pid: child.pid ?? -1, ended }

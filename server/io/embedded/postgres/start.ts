@@ -1,4 +1,3 @@
-import { rmdir } from 'node:fs/promises'
 import { Failure, problemOf } from '#shared/errors.ts'
 import { MINUTE, SECOND } from '#shared/units.ts'
 import type { Clock, Log } from '#shared/world.ts'
@@ -8,7 +7,7 @@ import { askServer, ensureDatabase } from '../../db/probe.ts'
 import { type Account, chooseAccount } from './account.ts'
 import { DATABASE, USER, prepareCluster } from './initdb.ts'
 import { tryLock } from './lock.ts'
-import { type Places, preparePlaces, prepareSocket } from './places.ts'
+import { type Places, preparePlaces, prepareSocket, removeSocket } from './places.ts'
 import { type Running, findRunning, isServerOf, readPidFile, stopServer } from './processes.ts'
 import { findPackage } from './package.ts'
 import { type Program, findProgram } from './program.ts'
@@ -89,7 +88,7 @@ const takeOver = async (ground: Ground, program: Program): Promise<Running | nul
   }
   log.warn({ pid: running.pid }, 'stopping a PostgreSQL that is silent or of another version')
   await stopServer(running.pid, places.data, clock)
-  return null
+  return findRunning(places.data, clock) // nothing, when its children are gone too
 }
 
 type Served = Running & { readonly ended: Promise<string>; readonly unwatch: AbortController }
@@ -116,7 +115,7 @@ const own = async (ground: Ground, release: () => void): Promise<Postgres> => {
   const shutDown = async (): Promise<void> => {
     await stopServer(pid, places.data, settings.clock)
     unwatch.abort()
-    await rmdir(socket).catch(() => undefined) // tidiness only: it may hold something
+    await removeSocket(socket)
   }
   try {
     await ensureDatabase({ socket, user: USER }, DATABASE)
