@@ -19,6 +19,17 @@ export type RestoreEvent =
   /** Asked for, and not in the backup. */
   | { readonly at: 'absent'; readonly path: Bytes }
 
+const EVENTS: ReadonlySet<string> = new Set<RestoreEvent['at']>([
+  'damaged',
+  'lost',
+  'failed',
+  'skipped',
+  'absent',
+])
+
+export const isRestoreEvent = (event: { readonly at: string }): event is RestoreEvent =>
+  EVENTS.has(event.at)
+
 export type RestoreCounts = {
   files: number
   directories: number

@@ -72,3 +72,14 @@ export type Extractors = {
   run(job: ExtractJob): Promise<ExtractResult>
   close(): Promise<void>
 }
+
+/** All that reading vaults and restoring needs of the world. */
+export type OpenWorld = {
+  readonly folder: (path: string) => Promise<ObjectSource>
+  readonly urls: (urls: readonly string[]) => ObjectSource
+  /** A text file of a person's own: identities, lists of URLs. */
+  readonly readText: (path: string) => Promise<string>
+  readonly target: (folder: string) => RestoreTarget
+  /** `far`: the objects are behind a network, so that more must be under way at once. */
+  readonly extractors: (idKey: Uint8Array, far: boolean) => Extractors
+}

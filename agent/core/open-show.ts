@@ -1,0 +1,37 @@
+/** How byte strings and problems are shown to people and to programs. */
+import { isUtf8 } from 'node:buffer'
+import { describe } from '#shared/errors.ts'
+import type { Bytes, Place } from '#shared/format/tree-order.ts'
+import { pathOf } from '#shared/format/tree-order.ts'
+import type { Problem } from './restore-job.ts'
+
+// Control characters of ASCII and of latin1 (as they stand in UTF-8), and what reorders text.
+const UNSAFE = /[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g
+
+/** A path for a terminal: UTF-8, with whatever could change the screen, and invalid bytes, written as `\xNN` or `\u{…}`. */
+export const showBytes = (bytes: Bytes): string => {
+  const raw = Buffer.from(bytes, 'latin1')
+  const text = isUtf8(raw)
+    ? raw.toString('utf8')
+    : bytes.replace(/[\x80-\xff]/g, (char) => `\\x${hex(char)}`)
+  return text.replace(UNSAFE, (char) =>
+    char.charCodeAt(0) < 0x100 ? `\\x${hex(char)}` : `\\u{${hex(char)}}`,
+  )
+}
+
+const hex = (char: string): string => char.charCodeAt(0).toString(16).padStart(2, '0')
+
+/** `{"path": …}`, or `{"pathb": base64}` for bytes that are not valid UTF-8. */
+export const jsonBytes = (name: string, bytes: Bytes): Readonly<Record<string, string>> => {
+  const raw = Buffer.from(bytes, 'latin1')
+  return isUtf8(raw) ? { [name]: raw.toString('utf8') } : { [`${name}b`]: raw.toString('base64') }
+}
+
+/** What is wrong, without the hint for the person. */
+export const showProblem = ({ code, details }: Problem): string => describe(code, details)
+
+export const placePath = ({ dir, name }: Place): Bytes => (name === '' ? dir : pathOf(dir, name))
+
+/** ISO 8601 in UTC; for a time that no calendar has, its number. Records and trees are hostile until shown otherwise. */
+export const showTime = (ms: number): string =>
+  Math.abs(ms) <= 8.64e15 ? new Date(ms).toISOString() : `${ms} ms`

@@ -1,0 +1,120 @@
+/** The events of `open` for people: results on standard output, trouble on standard error. */
+import { showFingerprint } from '#shared/format/keys.ts'
+import type { RecordBody } from '#shared/format/record.ts'
+import { formatBytes, formatCount } from '#shared/units.ts'
+import type { OpenEvent } from '../../core/open-events.ts'
+import { placePath, showBytes, showProblem, showTime } from '../../core/open-show.ts'
+import type { RestoreCounts, RestoreEvent } from '../../core/restore-events.ts'
+import type { Gap } from '../../core/restore-history.ts'
+
+type Out = { readonly out: (text: string) => void; readonly err: (text: string) => void }
+
+export const createText = ({ out, err }: Out): { readonly tell: (event: OpenEvent) => void } => {
+  const say = (text: string): void => out(`${text}\n`)
+  const warn = (text: string): void => err(`${text}\n`)
+  return { tell: (event) => tell(event, say, warn) }
+}
+
+type Say = (text: string) => void
+
+const tell = (event: OpenEvent, say: Say, warn: Say): void => {
+  if (event.at === 'vault') say(vaultText(event))
+  else if (event.at === 'backup') say(`  ${backupText(event.body)}`)
+  else if (event.at === 'chosen') warn(`Backup ${backupText(event.body)}`)
+  else if (event.at === 'entry') say(entryText(event))
+  else if (event.at === 'restored') {
+    say(`Restored into ${event.folder}: ${countsText(event.counts)}`)
+  } else if (event.at !== 'restoring') warn(troubleText(event))
+}
+
+type Of<At extends OpenEvent['at']> = Extract<OpenEvent, { at: At }>
+type Trouble = Of<'problem' | 'newer' | 'gap'> | RestoreEvent
+
+const troubleText = (event: Trouble): string => {
+  switch (event.at) {
+    case 'problem':
+      return `! ${event.key === '' ? '' : `${event.key}: `}${showProblem(event.problem)}`
+    case 'newer':
+      return `! ${event.key} cannot be used and may be newer than the backup taken for the latest.`
+    case 'gap':
+      return `! ${gapText(event.gap)}`
+    case 'lost': {
+      const to = event.to === null ? 'the end' : showBytes(placePath(event.to))
+      return `! lost: every entry from ${showBytes(placePath(event.from))} up to ${to}: ${showProblem(event.problem)}`
+    }
+    case 'damaged':
+    case 'failed':
+      return `! ${event.at}: ${showBytes(event.path)}: ${showProblem(event.problem)}`
+    case 'skipped':
+      return `- not in the backup: ${showBytes(event.path)} (${event.reason})`
+    case 'absent':
+      return `! not found: ${showBytes(event.path)}`
+  }
+}
+
+const vaultText = ({ vault, trust, fingerprint, backups }: Of<'vault'>): string => {
+  const how =
+    trust === 'fingerprint'
+      ? 'its genesis is the one you named'
+      : 'trust on first use: compare its fingerprint with the recovery kit, or give --genesis'
+  return `Vault ${vault}: ${formatCount(backups)} backups (${how})\n  ${showFingerprint(fingerprint)}`
+}
+
+const backupText = (body: RecordBody): string => {
+  const when = showTime(body.started).slice(0, 16).replace('T', ' ')
+  const errors = body.errors.count === 0 ? '' : `, ${formatCount(body.errors.count)} errors`
+  const paths = body.sources.flatMap(({ paths: list = [] }) => list).join(' ')
+  return `${body.backup} #${body.sequence} of job ${body.job}, ${when} UTC, ${formatCount(body.counts.files)} files, ${formatBytes(body.bytes.source)}${errors}: ${body.host.hostname} ${paths}`
+}
+
+const TYPES = {
+  file: '-',
+  directory: 'd',
+  symlink: 'l',
+  fifo: 'p',
+  char: 'c',
+  block: 'b',
+  socket: 's',
+}
+const BITS = ['r', 'w', 'x', 'r', 'w', 'x', 'r', 'w', 'x']
+
+const entryText = ({ path, entry }: Of<'entry'>): string => {
+  const bits = BITS.map((bit, i) => ((entry.mode >> (8 - i)) & 1 ? bit : '-')).join('')
+  const owner = `${entry.user ?? entry.uid}:${entry.group ?? entry.gid}`
+  const time = showTime(Number(entry.mtime / 1_000_000n)).slice(0, 19)
+  const target = entry.target === undefined ? '' : ` -> ${showBytes(entry.target)}`
+  const skipped = entry.skipped === undefined ? '' : ` (not in the backup: ${entry.skipped})`
+  return `${TYPES[entry.type]}${bits} ${owner} ${String(entry.size ?? 0).padStart(12)} ${time.replace('T', ' ')} ${showBytes(path)}${target}${skipped}`
+}
+
+const gapText = (gap: Gap): string => {
+  switch (gap.gap) {
+    case 'missing': {
+      const which = gap.first === gap.last ? `#${gap.first}` : `#${gap.first} to #${gap.last}`
+      return `Backup ${which} of job ${gap.job} was kept when the newest was made and is not here: removed since, or missing.`
+    }
+    case 'broken':
+      return `Backup #${gap.sequence} of job ${gap.job} does not follow the record before it.`
+    case 'double':
+      return `There are two records of backup #${gap.sequence} of job ${gap.job}.`
+  }
+}
+
+const countsText = (counts: RestoreCounts): string => {
+  const parts = [
+    `${formatCount(counts.files)} files (${formatBytes(counts.bytes)})`,
+    `${formatCount(counts.directories)} folders`,
+    `${formatCount(counts.others + counts.links)} links and others`,
+    ...some(counts.damaged, 'damaged'),
+    ...some(counts.lost, 'stretches of the tree lost'),
+    ...some(counts.failed, 'could not be written'),
+    ...some(counts.absent, 'not found'),
+    ...some(counts.skipped, 'not in the backup'),
+    ...some(counts.ownersNotSet, 'without their owner (not root)'),
+    ...some(counts.attributesNotSet, 'without their extended attributes'),
+  ]
+  return parts.join(', ')
+}
+
+const some = (count: number, what: string): readonly string[] =>
+  count === 0 ? [] : [`${formatCount(count)} ${what}`]
