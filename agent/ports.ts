@@ -30,14 +30,20 @@ export type UploadOutcome =
   | { readonly done: 'stored'; readonly etag: string }
   /** The key exists already (412): the control plane looks what is there. */
   | { readonly done: 'exists' }
-  /** Worth another try; `regrant` when only a newly signed grant can help. */
-  | { readonly done: 'failed'; readonly problem: string; readonly regrant: boolean }
+  /** `regrant`: only a newly signed grant can help. `lasting`: the store refuses, so few more tries are worth it. */
+  | {
+      readonly done: 'failed'
+      readonly problem: string
+      readonly regrant: boolean
+      readonly lasting: boolean
+    }
 
 /** Answers to the requests of a run, by the request's type. */
 export type Answers = {
   'numbers.request': Orders['numbers.given']
   'grants.request': Orders['grants.given']
   'objects.stored': Orders['objects.confirmed']
+  'vault.opened': Orders['objects.confirmed']
   'commit.page': Orders['commit.taken']
   'commit.finish': Orders['commit.done'] | Orders['commit.missing']
 }
@@ -45,15 +51,15 @@ export type Answers = {
 /** A report without what the link adds: its id, its run and the epoch of the moment. */
 export type Body<T extends keyof Reports> = Omit<Reports[T], 'type' | 'id' | 're' | 'run' | 'epoch'>
 
-export type Told = 'backup.accepted' | 'vault.opened' | 'progress' | 'log' | 'backup.ended'
+export type Told = 'backup.accepted' | 'backup.refused' | 'progress' | 'log' | 'backup.ended'
 
 /**
  * The control plane as one run sees it. A request waits through lost connections and is sent again under the same id;
- * it fails with the control plane's own error, with `AGENT_OFFLINE`-like silence after a day, or when `stop` fires.
+ * it fails with the control plane's own error, with `CONTROL_PLANE_SILENT` after a day, or when `stop` fires.
  */
 export type RunLink = {
   request<T extends keyof Answers>(type: T, body: Body<T>, stop: AbortSignal): Promise<Answers[T]>
-  /** What must not get lost (`vault.opened`, `backup.ended`) is kept until a connection is there; progress is not. */
+  /** Without an answer. Kept until a connection is there; of progress only what is sent at once counts. */
   tell<T extends Told>(type: T, body: Body<T>): void
 }
 
@@ -157,3 +163,17 @@ export type Outgoing = {
   /** age header and payload nonce; empty for what is not an age file. */
   readonly header: Uint8Array
 }
+
+/** A frame connection to the control plane. */
+export type Socket = {
+  send(frame: string): void
+  close(code: number, reason: string): void
+  /** Without a farewell. */
+  drop(): void
+}
+
+/** Begins to connect at once; `closed` is called exactly once, also when no connection came about. */
+export type Dial = (
+  url: string,
+  on: { frame(frame: string): void; closed(problem: string): void },
+) => Socket

@@ -27,6 +27,8 @@ export const Identity = Type.Object({
   ]),
   /** Connections made so far: two agents with one key show in it. */
   joins: whole,
+  /** The highest one seen: a control plane restored from an old database may not fall back below it. */
+  catalog_epoch: whole,
   /** Recipients that a person confirmed, whole, by vault. */
   pinned: Type.Array(Type.Object({ vault: id, fingerprint: bytes32, recipients })),
 })

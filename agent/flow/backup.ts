@@ -41,7 +41,8 @@ export type BackupParts = {
 
 /** `commit.missing` may name packs so often; each time they are written anew from the sources. */
 const PASSES = 3
-const REPORT_EVERY = SECOND / 4
+/** PROTOCOL.md, "progress": at most one a second. */
+const REPORT_EVERY = SECOND
 /** Entries between two looks at the clock of the event loop. */
 const STRIDE = 64
 
@@ -197,7 +198,7 @@ const passes = async (run: Run, parent: ParentFile | null): Promise<void> => {
   throw fail('INTERNAL_AGENT', { problem: 'packs were missing again and again' })
 }
 
-/** Tells what has been done whenever it changed, at most four times a second. */
+/** Tells what has been done whenever it changed, at most once a second. */
 const reportProgress = async (
   run: Pick<Run, 'link' | 'tally' | 'world'>,
   stop: AbortSignal,
@@ -274,7 +275,7 @@ export const runBackup = async (
   try {
     const parent = readParent(state, order.job, order.vault.id)
     sweepTrees(state, order.job, parent?.tree ?? null)
-    await openVault(vault, order.vault, { link, uploads })
+    await openVault(vault, order.vault, { link, uploads, stop: crew.stop })
     await passes(run, parent)
   } catch (error) {
     // The first failure stops everything; what follows from it is not what went wrong.

@@ -46,6 +46,8 @@ const PARALLEL = 4
 const OBJECTS_A_REQUEST = 64
 /** A single object is tried for so long. */
 const LONGEST = 30 * MINUTE
+/** What the store refuses outright is tried so often. */
+const LASTING_TRIES = 4
 /** A grant that would expire this soon is not begun. */
 const GRANT_MARGIN = MINUTE
 
@@ -88,7 +90,8 @@ const putUntilStored = async (sending: Sending, object: Outgoing): Promise<Put> 
     if (outcome.done === 'exists') return { grant, etag: '' }
     stop.throwIfAborted()
     log.warn({ key: grant.key, attempt, problem: outcome.problem }, 'an upload failed')
-    if (clock.monotonic() - begun > LONGEST) throw problemWhere(grant, outcome.problem)
+    const hopeless = outcome.lasting && attempt >= LASTING_TRIES
+    if (hopeless || clock.monotonic() - begun > LONGEST) throw problemWhere(grant, outcome.problem)
     await waitFor(sending, attempt)
     if (outcome.regrant) grant = await grants.add(object)
   }

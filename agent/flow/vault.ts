@@ -72,13 +72,17 @@ export const vaultKeys = (parts: VaultParts, vault: VaultOrder): VaultKeys => {
   return deriveKeys(bytesOf(make(parts, vault).secret))
 }
 
-type Opening = { readonly link: RunLink; readonly uploads: Uploads }
+type Opening = {
+  readonly link: RunLink
+  readonly uploads: Uploads
+  readonly stop: AbortSignal
+}
 
 /** Writes signers/0 and keys/0, the same bytes however often it is tried, before the first pack. */
 export const openVault = async (
   { state }: VaultParts,
   vault: VaultOrder,
-  { link, uploads }: Opening,
+  { link, uploads, stop }: Opening,
 ): Promise<void> => {
   const bytes = state.read(vaultPath(vault.id))
   if (!vault.is_new || bytes === null) return
@@ -100,5 +104,5 @@ export const openVault = async (
     sha256: toBase64url(sha256(key)),
     header: key.subarray(0, file.key_header_bytes),
   })
-  link.tell('vault.opened', { vault: vault.id, genesis: file.genesis })
+  await link.request('vault.opened', { vault: vault.id, genesis: file.genesis }, stop)
 }

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { BackupStart, Grant, FilesSource } from '#shared/protocol/orders.ts'
-import type { ObjectClass, Reports } from '#shared/protocol/reports.ts'
+import type { ObjectClass } from '#shared/protocol/reports.ts'
 import { fail } from '#shared/errors.ts'
 import type { RecipientSet } from '#shared/format/keys.ts'
 import { packKey, packNo, recordKey, secretKey, signerKey } from '#shared/format/layout.ts'
@@ -147,10 +147,7 @@ export const createControlPlane = (
   }
   const stateOf = (no: number): Row | undefined =>
     cp.rows.get(`pack ${no}`) ?? cp.rows.get(`tree ${no}`)
-  const finish = (
-    order: BackupStart,
-    body: Ended,
-  ): Omit<Answers['commit.finish'], 'id' | 'run'> => {
+  const finish = (order: BackupStart, body: Ended): object => {
     const again = cp.commits.find((commit) => commit.run === order.run)
     if (again !== undefined) return { type: 'commit.done', sequence: again.sequence, gc_epoch: 1 }
     const live = liveOf()
@@ -198,6 +195,9 @@ export const createControlPlane = (
       case 'objects.stored':
         stored(body as Body<'objects.stored'>)
         return { type: 'objects.confirmed' }
+      case 'vault.opened':
+        cp.genesis = (body as Body<'vault.opened'>).genesis
+        return { type: 'objects.confirmed' }
       case 'commit.page':
         page(body as Body<'commit.page'>)
         return { type: 'commit.taken' }
@@ -234,22 +234,23 @@ export const createControlPlane = (
       },
       tell: <T extends Told>(type: T, body: Body<T>) => {
         cp.told.push({ type, body })
-        if (type === 'vault.opened')
-          cp.genesis = (body as unknown as Reports['vault.opened']).genesis
       },
     }),
     upload: async (signed, body, stop) => {
       await Promise.resolve()
-      if (stop.aborted) return { done: 'failed', problem: 'stopped', regrant: false }
+      if (stop.aborted)
+        return { done: 'failed', problem: 'stopped', regrant: false, lasting: false }
       const fault = cp.faults.shift()
-      if (fault === 'refuse') return { done: 'failed', problem: '503', regrant: false }
+      if (fault === 'refuse')
+        return { done: 'failed', problem: '503', regrant: false, lasting: false }
       if (sha(body) !== signed.headers['x-amz-content-sha256'])
-        return { done: 'failed', problem: '400', regrant: false }
+        return { done: 'failed', problem: '400', regrant: false, lasting: false }
       if (cp.store.has(signed.key)) return { done: 'exists' }
       cp.puts.push(signed.key)
       cp.store.set(signed.key, Buffer.from(body))
       // The store has it, but the answer never arrives.
-      if (fault === 'lost') return { done: 'failed', problem: 'ECONNRESET', regrant: false }
+      if (fault === 'lost')
+        return { done: 'failed', problem: 'ECONNRESET', regrant: false, lasting: false }
       effect()
       return { done: 'stored', etag: etagOf(body) }
     },

@@ -1,0 +1,126 @@
+/** `holdfast-agent run`: stays connected and obeys, until it is told to stop. */
+import { fail } from '#shared/errors.ts'
+import { makeId } from '#shared/ids.ts'
+import type { Facts } from '#shared/protocol/hello.ts'
+import { SECOND } from '#shared/units.ts'
+import { connection, keysOf } from '../../core/greeting.ts'
+import { pinnedFor, type Identity } from '../../core/state.ts'
+import { runBackup, type BackupParts } from '../../flow/backup.ts'
+import { loadIdentity, saveIdentity } from '../../flow/enroll.ts'
+import { createObey, type Obey } from '../../flow/obey.ts'
+import type { Dial, FileSystem, Sealers, StateFolder, Upload, World } from '../../ports.ts'
+import { createLink, type Link } from '../link.ts'
+import { runLink } from '../run-link.ts'
+import { readFlags } from './flags.ts'
+
+const USAGE = 'holdfast-agent run [--state FOLDER]'
+
+export const stateOption = (args: readonly string[], usage = USAGE): string | null =>
+  readFlags(args, ['state'], usage).one('state')
+
+export type RunParts = {
+  readonly state: StateFolder
+  readonly folder: string
+  readonly world: World
+  readonly facts: Facts
+  readonly dial: Dial
+  readonly upload: Upload
+  readonly sealers: Sealers
+  /** A view of the files with its own memory of users and groups, for one run. */
+  fs(): FileSystem
+}
+
+/** Runs get this long to say how they ended, when the agent stops. */
+const FAREWELL = 5 * SECOND
+
+type Self = { identity: Identity; readonly server: string; readonly organizationKey: string }
+
+const selfOf = ({ state, folder }: RunParts): Self => {
+  const identity = loadIdentity(state)
+  if (identity?.server === undefined || identity.server === null || identity.organization === null)
+    throw fail('NOT_ENROLLED', { state: folder })
+  return { identity, server: identity.server, organizationKey: identity.organization.signing_key }
+}
+
+const linkOf = (parts: RunParts, self: Self): Link => {
+  const { state, world, facts, dial } = parts
+  const keys = keysOf(self.identity)
+  const remember = (changes: Partial<Identity>): void => {
+    self.identity = { ...self.identity, ...changes }
+    saveIdentity(state, self.identity)
+  }
+  return createLink({
+    dial,
+    url: self.identity.url,
+    world,
+    introduce: (challenge) => {
+      // On disk before it is sent: a copy of this state would come with a number that was seen (PROTOCOL.md, "connect").
+      remember({ joins: self.identity.joins + 1 })
+      const id = makeId(world.clock.now(), world.random(10))
+      const { joins } = self.identity
+      return connection(keys, { server: self.server, joins }, { id, facts, challenge })
+    },
+    welcome: ({ catalog_epoch }) => {
+      if (catalog_epoch < self.identity.catalog_epoch)
+        throw fail('PROTOCOL_VIOLATION', { problem: 'the catalog is older than one seen before' })
+      if (catalog_epoch > self.identity.catalog_epoch) remember({ catalog_epoch })
+    },
+  })
+}
+
+const obeyOf = (parts: RunParts, self: Self, link: Link): Obey => {
+  const { state, world, sealers, upload, facts } = parts
+  const { signer } = keysOf(self.identity)
+  const host = {
+    hostname: facts.hostname,
+    os: facts.os,
+    kernel: facts.kernel,
+    arch: facts.arch,
+    agent: facts.agent_version,
+  }
+  const obey: Obey = createObey({
+    log: world.log,
+    linkFor: (run) => runLink(link, run, () => obey.epochOf(run)),
+    drained: link.drained,
+    pinned: (vault) => pinnedFor(self.identity, vault),
+    backup: async (order, ofRun, stop) => {
+      const { organizationKey } = self
+      const backup: BackupParts = {
+        fs: parts.fs(),
+        state,
+        world,
+        sealers,
+        upload,
+        signer,
+        organizationKey,
+        host,
+      }
+      await runBackup(backup, order, ofRun, stop)
+    },
+  })
+  return obey
+}
+
+/** Ends when `stop` fires, after its runs have ended and said so; or throws what makes further tries pointless. */
+export const runAgent = async (parts: RunParts, stop: AbortSignal): Promise<void> => {
+  const self = selfOf(parts)
+  const { clock } = parts.world
+  const link = linkOf(parts, self)
+  const obey = obeyOf(parts, self, link)
+  const hangUp = new AbortController()
+  const farewell = async (): Promise<void> => {
+    await Promise.race([obey.stop(), clock.sleep(FAREWELL, hangUp.signal).catch(() => undefined)])
+    hangUp.abort()
+  }
+  const leave = (): void => {
+    void farewell()
+  }
+  stop.addEventListener('abort', leave, { once: true })
+  try {
+    await link.run(obey, hangUp.signal)
+  } finally {
+    stop.removeEventListener('abort', leave)
+    hangUp.abort()
+    await obey.stop()
+  }
+}

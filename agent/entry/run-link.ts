@@ -1,0 +1,56 @@
+/** The link as one run sees it: adds message id, run and the epoch of the moment. */
+import { fail } from '#shared/errors.ts'
+import type { Order } from '#shared/protocol/orders.ts'
+import type { Report, Reports } from '#shared/protocol/reports.ts'
+import type { Answers, Body, RunLink, Told } from '../ports.ts'
+import type { Link } from './link.ts'
+
+type Head = { readonly id: string; readonly run: string; readonly epoch: number }
+type Stamps<T extends keyof Reports> = { readonly [K in T]: (head: Head, body: Body<K>) => Report }
+
+const ASKS: Stamps<keyof Answers> = {
+  'numbers.request': (head, body) => ({ type: 'numbers.request', ...head, ...body }),
+  'grants.request': (head, body) => ({ type: 'grants.request', ...head, ...body }),
+  'objects.stored': (head, body) => ({ type: 'objects.stored', ...head, ...body }),
+  'vault.opened': (head, body) => ({ type: 'vault.opened', ...head, ...body }),
+  'commit.page': (head, body) => ({ type: 'commit.page', ...head, ...body }),
+  'commit.finish': (head, body) => ({ type: 'commit.finish', ...head, ...body }),
+}
+
+const TELLS: Stamps<Told> = {
+  'backup.accepted': (head, body) => ({ type: 'backup.accepted', ...head, ...body }),
+  'backup.refused': (head, body) => ({ type: 'backup.refused', ...head, ...body }),
+  'backup.ended': (head, body) => ({ type: 'backup.ended', ...head, ...body }),
+  progress: (head, body) => ({ type: 'progress', ...head, ...body }),
+  log: (head, body) => ({ type: 'log', ...head, ...body }),
+}
+
+const is =
+  <T extends Order['type']>(...types: readonly T[]) =>
+  (order: Order): order is Extract<Order, { type: T }> =>
+    types.some((type) => type === order.type)
+
+const FITS: { readonly [T in keyof Answers]: (order: Order) => order is Answers[T] } = {
+  'numbers.request': is('numbers.given'),
+  'grants.request': is('grants.given'),
+  'objects.stored': is('objects.confirmed'),
+  'vault.opened': is('objects.confirmed'),
+  'commit.page': is('commit.taken'),
+  'commit.finish': is('commit.done', 'commit.missing'),
+}
+
+/** `epochOf` answers with the epoch that holds now; a request that is repeated goes out under the newest. */
+export const runLink = (link: Link, run: string, epochOf: () => number): RunLink => {
+  const head = (id: string): Head => ({ id, run, epoch: epochOf() })
+  return {
+    request: async (type, body, stop) => {
+      const order = await link.request((id) => ASKS[type](head(id), body), stop)
+      const fits = FITS[type]
+      if (!fits(order))
+        throw fail('PROTOCOL_VIOLATION', { problem: `"${order.type}" is no answer to "${type}"` })
+      return order
+    },
+    tell: (type, body) =>
+      link.tell((id) => TELLS[type](head(id), body), { fleeting: type === 'progress' }),
+  }
+}

@@ -1,0 +1,123 @@
+/** holdfast-agent: a table of commands, and the only file that sees both io and flows. */
+import { fail } from '#shared/errors.ts'
+import { readConfig, type Config } from './config.ts'
+import { enrollOptions, runEnroll } from './entry/cli/enroll.ts'
+import { exitCodeOf, lineOf } from './entry/cli/exit-codes.ts'
+import { runAgent, stateOption } from './entry/cli/run.ts'
+import { status } from './entry/cli/status.ts'
+import { machineFacts } from './io/facts.ts'
+import { httpPut } from './io/http-put.ts'
+import { lockFolder } from './io/lock.ts'
+import { lineLog } from './io/log.ts'
+import { nodeFileSystem } from './io/node-fs.ts'
+import { stateFolder } from './io/state-folder.ts'
+import { readSecret, terminalAsk } from './io/terminal.ts'
+import { poolOf } from './io/workers.ts'
+import { eventLoopTurn, systemClock, systemRandom } from './io/world.ts'
+import { dialWebSocket } from './io/ws-dial.ts'
+import type { World } from './ports.ts'
+
+const VERSION = '0.1.0'
+
+type Command = (args: readonly string[], config: Config, stop: AbortSignal) => Promise<number>
+
+const worldOf = (config: Config): World => ({
+  clock: systemClock,
+  random: systemRandom,
+  log: lineLog(config.logLevel),
+  turn: eventLoopTurn,
+})
+
+const tokenFrom = (file: string | null, config: Config): string => {
+  const token = file === null ? (config.token ?? readSecret('-')) : readSecret(file)
+  if (token === '') throw fail('WRONG_USE', { problem: 'The enrolment token is empty' })
+  return token
+}
+
+const enroll: Command = async (args, config) => {
+  const options = enrollOptions(args)
+  const folder = options.state ?? config.state
+  const lock = await lockFolder(folder)
+  try {
+    return await runEnroll(options, {
+      state: stateFolder(folder),
+      world: worldOf(config),
+      facts: machineFacts(VERSION),
+      dial: dialWebSocket,
+      token: tokenFrom(options.tokenFile, config),
+      show: (text) => process.stdout.write(text),
+      ask: terminalAsk(),
+    })
+  } finally {
+    await lock.release()
+  }
+}
+
+const run: Command = async (args, config, stop) => {
+  const folder = stateOption(args) ?? config.state
+  const lock = await lockFolder(folder)
+  const put = httpPut()
+  try {
+    const parts = {
+      state: stateFolder(folder),
+      folder,
+      world: worldOf(config),
+      facts: machineFacts(VERSION),
+      dial: dialWebSocket,
+      upload: put.upload,
+      sealers: poolOf(config.threads),
+      fs: nodeFileSystem,
+    }
+    await runAgent(parts, stop)
+    return 0
+  } finally {
+    put.close()
+    await lock.release()
+  }
+}
+
+const isRunning = async (folder: string): Promise<boolean> => {
+  try {
+    await (await lockFolder(folder)).release()
+    return false
+  } catch {
+    return true
+  }
+}
+
+const showStatus: Command = async (args, config) => {
+  const folder = stateOption(args, 'holdfast-agent status [--state FOLDER]') ?? config.state
+  const text = status({ state: stateFolder(folder), folder, isRunning: await isRunning(folder) })
+  process.stdout.write(text)
+  return 0
+}
+
+const COMMANDS: Readonly<Record<string, Command>> = {
+  enroll,
+  run,
+  status: showStatus,
+}
+
+const USAGE = `holdfast-agent ${VERSION}
+Commands: ${Object.keys(COMMANDS).join(', ')}
+`
+
+const main = async (): Promise<number> => {
+  const [name = '', ...args] = process.argv.slice(2)
+  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined
+  if (command === undefined) {
+    process.stderr.write(USAGE)
+    return name === '--help' || name === 'help' ? 0 : 2
+  }
+  const stop = new AbortController()
+  for (const signal of ['SIGTERM', 'SIGINT'] as const)
+    process.once(signal, () => stop.abort(fail('AGENT_STOPPED')))
+  try {
+    return await command(args, readConfig(), stop.signal)
+  } catch (error) {
+    process.stderr.write(`holdfast-agent: ${lineOf(error)}\n`)
+    return exitCodeOf(error)
+  }
+}
+
+process.exitCode = await main()
