@@ -88,7 +88,7 @@ const need = (lines: readonly string[], name: string): string => {
 /** Throws `DAMAGED` where a line is missing or a key was copied wrongly. Other lines, and spaces around, do not matter. */
 export const parseKit = (text: string): RecoveryKit => {
   const lines = text.split(/\r?\n/).map((part) => part.trim())
-  const [identity] = parseIdentityFile(text)
+  const [identity] = parseIdentityFile(lines.join('\n'))
   if (identity === undefined) throw damaged('the recovery identity is missing')
   const key = lines.find((part) => part.startsWith(`# ${SIGNING_KEY}`))
   const signingSeed = parseBase64url(key?.slice(2 + SIGNING_KEY.length) ?? '', 32)
@@ -99,7 +99,7 @@ export const parseKit = (text: string): RecoveryKit => {
     organizationId: need(lines, NAMES.organizationId),
     madeAt: need(lines, NAMES.madeAt),
     identity: identity.text,
-    signingSeed,
+    signingSeed: Uint8Array.from(signingSeed),
     storage:
       endpoint === null
         ? null

@@ -1,0 +1,174 @@
+/** The API over a real PostgreSQL, without a socket: what the contract tests of the routes talk to. */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { RecoveryKit } from '#shared/format/recovery-kit.ts'
+import { secret } from '#shared/secret.ts'
+import type { Log } from '#shared/world.ts'
+import { type App, buildApp } from '#server/entry/http/app.ts'
+import { backupRoutes } from '#server/entry/http/routes/backups.ts'
+import { encryptionKeyRoutes } from '#server/entry/http/routes/encryption-keys.ts'
+import { healthRoutes } from '#server/entry/http/routes/health.ts'
+import { jobRoutes } from '#server/entry/http/routes/jobs.ts'
+import { meRoutes } from '#server/entry/http/routes/me.ts'
+import { serverRoutes } from '#server/entry/http/routes/servers.ts'
+import { storageRoutes } from '#server/entry/http/routes/storages.ts'
+import { bootstrap } from '#server/flow/bootstrap.ts'
+import { systemClock } from '#server/io/clock.ts'
+import { migrate } from '#server/io/db/migrate.ts'
+import { type Database, openDatabase } from '#server/io/db/open.ts'
+import { type Resources, resourcesIn } from '#server/io/db/resources.ts'
+import { type Postgres, startPostgres } from '#server/io/embedded/postgres/start.ts'
+import { systemRandom } from '#server/io/random.ts'
+import { type Sealing, sealing } from '#server/io/secrets.ts'
+
+export const quiet: Log = {
+  debug: () => undefined,
+  info: () => undefined,
+  warn: () => undefined,
+  error: () => undefined,
+}
+
+export type TestDatabase = {
+  readonly postgres: Postgres
+  readonly database: Database
+  readonly folder: string
+  close(): Promise<void>
+}
+
+/** A PostgreSQL of its own with a migrated database. */
+export const startTestDatabase = async (): Promise<TestDatabase> => {
+  const folder = await mkdtemp(join(tmpdir(), 'hf-http-'))
+  const settings = { folder: join(folder, 'pg'), log: quiet, clock: systemClock }
+  const postgres = await startPostgres(settings, new AbortController().signal)
+  const database = openDatabase(postgres.connect)
+  await migrate(database.db, quiet)
+  return {
+    postgres,
+    database,
+    folder,
+    close: async () => {
+      await database.close()
+      await postgres.close()
+      await rm(folder, { recursive: true, force: true })
+    },
+  }
+}
+
+export const EMBEDDED = {
+  name: 'local',
+  provider: 'embedded',
+  endpoint: 'http://127.0.0.1:8421',
+  region: 'us-east-1',
+  bucket: 'holdfast',
+  access_key_id: 'access-key-canary',
+  secret_access_key: 'secret-key-canary-31415926',
+}
+
+export type Answer = {
+  readonly status: number
+  readonly body: Readonly<Record<string, unknown>>
+  readonly headers: Readonly<Record<string, unknown>>
+}
+
+type Json = Readonly<Record<string, unknown>>
+
+/** `data` of an answer with one object, and of a list. */
+export const dataOf = (answer: Answer): Json => answer.body['data'] as Json
+export const rowsOf = (answer: Answer): readonly Json[] => answer.body['data'] as readonly Json[]
+export const metaOf = (answer: Answer): Json => answer.body['meta'] as Json
+export const errorOf = (
+  answer: Answer,
+): { readonly code: string; readonly message: string; readonly details: Json } =>
+  answer.body['error'] as ReturnType<typeof errorOf>
+
+export type TestApp = {
+  readonly app: App
+  readonly resources: Resources
+  readonly sealing: Sealing
+  readonly token: string
+  readonly kit: RecoveryKit
+  readonly woken: () => number
+  /** An answer with its status. `body` is sent as JSON; a string as it is. */
+  call(
+    method: 'GET' | 'POST',
+    url: string,
+    options?: { readonly body?: unknown; readonly token?: string | null },
+  ): Promise<Answer>
+}
+
+/** The app of an organization that was just made. `requestsPerMinute` is far above what a test needs. */
+export const startTestApp = async (
+  { database }: TestDatabase,
+  options: { readonly requestsPerMinute?: number } = {},
+): Promise<TestApp> => {
+  const seal = sealing(secret(systemRandom(32)), systemRandom)
+  const world = { sealing: seal, clock: systemClock, random: systemRandom }
+  const resources = resourcesIn(database.db, world)
+  const made = await bootstrap(
+    { firstStart: resources.firstStart, clock: systemClock, random: systemRandom },
+    {
+      storage: EMBEDDED,
+      deliver: async () => Promise.resolve(),
+    },
+  )
+  if (made === null) throw new Error('the database has an organization already')
+  let woken = 0
+  const parts = {
+    ...resources,
+    wakeDispatcher: () => {
+      woken += 1
+    },
+    publicUrl: () => 'http://127.0.0.1:8420',
+    prepareVault: async () => Promise.reject(new Error('no vaults in this test')),
+  }
+  const app = await buildApp(
+    {
+      tokens: resources.tokens,
+      log: quiet,
+      requestsPerMinute: options.requestsPerMinute ?? 1_000_000,
+      makeRequestId: () => 'made-request-id',
+    },
+    [
+      healthRoutes({
+        instance: 'test',
+        version: '0.0.0',
+        checkDatabase: async () => {
+          await database.sql.unsafe('select 1')
+        },
+      }),
+      meRoutes(resources.organizations),
+      serverRoutes(parts),
+      storageRoutes(resources.storages),
+      encryptionKeyRoutes(resources.keys),
+      jobRoutes(parts),
+      backupRoutes(resources.backups),
+    ],
+  )
+  return {
+    app,
+    resources,
+    sealing: seal,
+    token: made.token,
+    kit: made.kit,
+    woken: () => woken,
+    call: async (method, url, { body, token = made.token } = {}) => {
+      const response = await app.inject({
+        method,
+        url,
+        headers: {
+          ...(token === null ? {} : { authorization: `Bearer ${token}` }),
+          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        },
+        ...(body === undefined
+          ? {}
+          : { payload: typeof body === 'string' ? body : JSON.stringify(body) }),
+      })
+      return {
+        status: response.statusCode,
+        body: response.json<Json>(),
+        headers: response.headers,
+      }
+    },
+  }
+}
