@@ -157,14 +157,14 @@ export type AgentLinks = {
 /** Other replicas, and the statements that make work, are heard here. `work`: a server that has something to do. */
 export type Wakeups = {
   listen(heard: {
-    work(server: string): void
-    superseded(server: string, joins: number): void
+    work(server: ServerId): void
+    superseded(server: ServerId, joins: number): void
   }): Promise<AsyncDisposable>
   superseded(server: ServerId, joins: number): Promise<void>
 }
 
 export type Held = { readonly backup: BackupId; readonly run: Run }
-export type Settled = { readonly run: Run; readonly verdict: Verdict }
+export type Settled = { readonly before: Run; readonly run: Run; readonly verdict: Verdict }
 
 export type RunScope = {
   readonly backup: BackupId
@@ -195,7 +195,7 @@ export type Runs = {
     links: readonly Link[],
     limit: number,
     decide: (run: Run, link: Link, now: Ms) => Step,
-  ): Promise<readonly Held[]>
+  ): Promise<readonly (Held & { readonly link: Link })[]>
   /** Locks the run, lets `decide` see it at the database's time, and stores what it makes of it. */
   change(backup: BackupId, decide: (run: Run, now: Ms) => Step): Promise<Settled | null>
   /** A run of this server's, by id; `null` for anybody else's. */

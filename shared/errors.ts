@@ -166,7 +166,7 @@ export const CATALOGUE = {
   ]),
   NOT_ENROLLED: entry(409, 2, 'after-change', [
     'No agent is enrolled in {state}.',
-    'Run: holdfast-agent enroll --url URL --token-file FILE --state {state}',
+    'Enrol it first: holdfast-agent enroll --url URL --token-file FILE.',
   ]),
   CONTROL_PLANE_SILENT: entry(503, 6, 'later', [
     'The control plane did not answer "{request}" for {span}.',

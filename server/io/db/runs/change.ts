@@ -24,5 +24,5 @@ export const changeRun = async (
     const before = runIn(row)
     const [run, verdict] = decide(before, row.now.getTime())
     if (verdict === 'changed') await storeRun(trx, backup, [before, run])
-    return { run, verdict }
+    return { before, run, verdict }
   })

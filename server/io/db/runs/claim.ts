@@ -2,7 +2,7 @@ import { type Kysely, sql, type Transaction } from 'kysely'
 import type { BackupId, ServerId } from '#shared/ids.ts'
 import type { Ms } from '#shared/units.ts'
 import type { Run, Step } from '../../../core/backup-machine.ts'
-import type { Held, Link } from '../../../ports.ts'
+import type { Held, Link, Runs } from '../../../ports.ts'
 import type { Schema } from '../schema.ts'
 import { type RunRow, runIn, storeRun } from './run-row.ts'
 
@@ -36,10 +36,10 @@ export const claimRuns = async (
   db: Kysely<Schema>,
   links: readonly Link[],
   { limit, decide }: { limit: number; decide: (run: Run, link: Link, now: Ms) => Step },
-): Promise<readonly Held[]> =>
+): ReturnType<Runs['claim']> =>
   db.transaction().execute(async (trx) => {
     const byServer = new Map(links.map((link) => [link.server, link]))
-    const held: Held[] = []
+    const held: (Held & { readonly link: Link })[] = []
     for (const row of await candidates(trx, links, limit)) {
       const link = byServer.get(row.server_id)
       if (link === undefined) continue
@@ -47,7 +47,7 @@ export const claimRuns = async (
       const [run, verdict] = decide(before, link, row.now.getTime())
       if (verdict !== 'changed') continue
       await storeRun(trx, row.id, [before, run])
-      held.push({ backup: row.id, run })
+      held.push({ backup: row.id, run, link })
     }
     return held
   })

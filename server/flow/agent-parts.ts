@@ -1,0 +1,134 @@
+/** What the flows behind the connections of agents work with, and the small words that they share. */
+import { fail, Failure, hasCode } from '#shared/errors.ts'
+import { type BackupId, type Id, makeId, parseId } from '#shared/ids.ts'
+import type { Ms } from '#shared/units.ts'
+import type { Clock, Log, Random } from '#shared/world.ts'
+import { holds, type Run, type Step } from '../core/backup-machine.ts'
+import type {
+  AgentLinks,
+  Agents,
+  Commits,
+  Link,
+  Objects,
+  RunEvents,
+  Runs,
+  RunScope,
+  Settled,
+  Stores,
+  Vaults,
+  Wakeups,
+} from '../ports.ts'
+
+export type Timing = {
+  /** Agents say that they live this often; whole seconds. */
+  readonly heartbeat: Ms
+  /** A run is the agent's for this long after each heartbeat; whole seconds. */
+  readonly lease: Ms
+  /** The deadline of a run whose job names none. */
+  readonly longestRun: Ms
+}
+
+export type AgentParts = {
+  readonly agents: Agents
+  readonly links: AgentLinks
+  readonly wakeups: Wakeups
+  readonly runs: Runs
+  readonly vaults: Vaults
+  readonly objects: Objects
+  readonly commits: Commits
+  readonly stores: Stores
+  readonly events: RunEvents
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Log
+  readonly timing: Timing
+}
+
+export const freshId = <Kind extends string>(
+  parts: Pick<AgentParts, 'clock' | 'random'>,
+): Id<Kind> => makeId<Kind>(parts.clock.now(), parts.random(10))
+
+/** The problem of an answer. What is unforeseen is `INTERNAL`; its own words stay in the log. */
+export const problemFor = (
+  error: unknown,
+): { code: string; message: string; details: Record<string, unknown> } => {
+  const failure = error instanceof Failure ? error : fail('INTERNAL', {}, { cause: error })
+  return { code: failure.code, message: failure.message, details: { ...failure.details } }
+}
+
+/** Stores what `decide` makes of the run, and tells whoever watches when its status changed. */
+export const changeRun = async (
+  parts: Pick<AgentParts, 'runs' | 'events' | 'log'>,
+  backup: BackupId,
+  decide: (run: Run, now: Ms) => Step,
+): Promise<Settled | null> => {
+  const settled = await parts.runs.change(backup, decide)
+  if (settled !== null && settled.before.at !== settled.run.at) announce(parts, backup, settled.run)
+  return settled
+}
+
+export const announce = (
+  parts: Pick<AgentParts, 'events' | 'log'>,
+  backup: BackupId,
+  run: Run,
+): void => {
+  const problem = 'problem' in run ? run.problem : null
+  parts.events.emit(backup, { kind: 'status', status: run.at, problem })
+  parts.log.info({ backup, status: run.at, code: problem?.code }, 'a backup changed its status')
+}
+
+type AboutRun = { readonly run: string; readonly epoch: number }
+
+/** The run that a report is about. One of another server is not there: `RESOURCE_NOT_FOUND`. */
+export const scopeOf = async (
+  parts: Pick<AgentParts, 'runs'>,
+  link: Link,
+  report: AboutRun,
+): Promise<RunScope> => {
+  const scope = await parts.runs.scope(parseId<'backup'>(report.run, 'run'), link.server)
+  if (scope === null) throw fail('RESOURCE_NOT_FOUND', { resource: 'backup', id: report.run })
+  return scope
+}
+
+export const leaseLost = (run: string): Failure => fail('LEASE_LOST', { run })
+
+/** The same, and it is the sender's under this epoch: else `LEASE_LOST`. */
+export const heldScope = async (
+  parts: Pick<AgentParts, 'runs'>,
+  link: Link,
+  report: AboutRun,
+): Promise<RunScope> => {
+  const scope = await scopeOf(parts, link, report)
+  if (!holds(scope.run, report.epoch)) throw leaseLost(report.run)
+  return scope
+}
+
+/** Runs `work` on every item, at most `most` at once; the first failure ends it after those that have begun. */
+export const eachOf = async <Item, Result>(
+  items: readonly Item[],
+  most: number,
+  work: (item: Item) => Promise<Result>,
+): Promise<readonly Result[]> => {
+  const results: Result[] = []
+  const places = items.entries()
+  const failures: unknown[] = []
+  const worker = async (): Promise<void> => {
+    for (const [place, item] of places) {
+      if (failures.length > 0) return
+      try {
+        results[place] = await work(item)
+      } catch (error) {
+        failures.push(error)
+      }
+    }
+  }
+  await Promise.all(Array.from({ length: Math.min(most, items.length) }, worker))
+  if (failures.length > 0) throw failures[0]
+  return results
+}
+
+export const isRefusal = (error: unknown): boolean =>
+  error instanceof Failure &&
+  !hasCode(error, 'DATABASE_UNAVAILABLE') &&
+  !hasCode(error, 'STORAGE_UNAVAILABLE') &&
+  !hasCode(error, 'INTERNAL')

@@ -1,0 +1,191 @@
+/** What turns a record into a backup. FORMAT.md, "Commit, and deleting without reading"; PROTOCOL.md, "commit.finish". */
+import { fail, hasCode, problemOf } from '#shared/errors.ts'
+import { parseHeader } from '#shared/format/age.ts'
+import { KiB } from '#shared/units.ts'
+import type { Order } from '#shared/protocol/orders.ts'
+import type { Reports } from '#shared/protocol/reports.ts'
+import { type Run, step, type Step } from '../core/backup-machine.ts'
+import { isPage, joinPages, planIntervals, referenced, type Staged } from '../core/commit.ts'
+import type {
+  CommitOutcome,
+  GrantedObject,
+  Link,
+  PendingCommit,
+  RunScope,
+  VaultStore,
+} from '../ports.ts'
+import {
+  type AgentParts,
+  announce,
+  eachOf,
+  freshId,
+  heldScope,
+  leaseLost,
+  scopeOf,
+} from './agent-parts.ts'
+import { lookAt } from './confirm-objects.ts'
+
+/** HEADs at once: a first backup of 1 TiB has 65,000 packs to look at. */
+const LOOKS_AT_ONCE = 32
+/** Recipients are at most sixteen, and a stanza is some 120 bytes. */
+const LONGEST_HEADER = 8 * KiB
+
+export const stagePage = async (
+  parts: AgentParts,
+  link: Link,
+  report: Reports['commit.page'],
+): Promise<Order> => {
+  const scope = await heldScope(parts, link, report)
+  const { page, of, kind, packs } = report
+  if (!isPage({ page, of, kind, packs }))
+    throw fail('PROTOCOL_VIOLATION', { problem: `there is no page ${page} of ${of}` })
+  if (!(await parts.commits.stage(scope.backup, report.epoch, { page, of, kind, packs })))
+    throw leaseLost(report.run)
+  return { type: 'commit.taken', id: freshId(parts), re: report.id, run: report.run }
+}
+
+type Ready = {
+  readonly scope: RunScope
+  readonly pending: PendingCommit
+  readonly staged: Staged
+  readonly record: GrantedObject
+  readonly store: VaultStore
+}
+
+/** Objects that are not there, or not as they were confirmed, are *lost*: no later run may count on them. */
+const lookAtPacks = async (parts: AgentParts, ready: Ready, stop: AbortSignal): Promise<void> => {
+  const { scope, staged, store } = ready
+  const objects = await parts.commits.added(scope.backup, referenced(staged))
+  const gone: number[] = []
+  await eachOf(objects, LOOKS_AT_ONCE, async (object) => {
+    try {
+      await lookAt(store, [object, object.etag ?? ''], stop)
+    } catch (error) {
+      if (!hasCode(error, 'UPLOAD_FAILED')) throw error
+      parts.log.error({ backup: scope.backup, problem: problemOf(error) }, 'an object is lost')
+      gone.push(object.no)
+    }
+  })
+  if (gone.length > 0 && scope.vault !== null) await parts.objects.lost(scope.vault, gone)
+}
+
+/** The record of a commit that fails was never a backup; what stays of it in the bucket would look like one. */
+const withdraw = async (parts: AgentParts, ready: Ready, stop: AbortSignal): Promise<void> => {
+  await parts.commits.discard(ready.scope.backup)
+  const keys = await parts.objects.forget(ready.scope.backup, ['record'], [])
+  await ready.store.remove(keys, stop)
+}
+
+const commit = async (
+  parts: AgentParts,
+  ready: Ready,
+  stop: AbortSignal,
+): Promise<CommitOutcome> => {
+  const { scope, pending, staged, record } = ready
+  await lookAt(ready.store, [record, record.etag ?? ''], stop)
+  await lookAtPacks(parts, ready, stop)
+  const made: Run[] = []
+  const decide = (run: Run): Step => {
+    const errors = pending.finish.error_count > 0
+    const [next, verdict] = step(run, { kind: 'committed', epoch: scope.run.epoch, errors })
+    if (verdict === 'changed') made.push(next)
+    return [next, verdict]
+  }
+  const { finish } = pending
+  const how = { finish, record: record.key, decide, plan: planIntervals }
+  const outcome = await parts.commits.commit(scope.backup, staged, how)
+  if (outcome.done === 'committed') for (const run of made) announce(parts, scope.backup, run)
+  if (outcome.done === 'missing') await withdraw(parts, ready, stop)
+  return outcome
+}
+
+const readyOf = async (parts: AgentParts, scope: RunScope): Promise<Ready | string> => {
+  const pending = await parts.commits.pending(scope.backup)
+  if (!pending.vaultOpened) return 'the vault is not open'
+  const staged = joinPages(pending.pages)
+  if (staged === null) return 'the pages of the commit are not all there'
+  const { record } = pending
+  if (record === null) return 'there is no record'
+  return { scope, pending, staged, record, store: await parts.stores.open(scope.storage) }
+}
+
+const answer = (
+  parts: AgentParts,
+  report: Reports['commit.finish'],
+  outcome: CommitOutcome,
+): Order => {
+  const head = { id: freshId(parts), re: report.id, run: report.run }
+  switch (outcome.done) {
+    case 'committed':
+      return {
+        type: 'commit.done',
+        ...head,
+        sequence: outcome.sequence,
+        gc_epoch: outcome.gcEpoch,
+      }
+    case 'missing':
+      return { type: 'commit.missing', ...head, packs: outcome.packs.slice(0, 10_000) }
+    case 'lost':
+      throw leaseLost(report.run)
+  }
+}
+
+/** A committed run gives its answer again, under whatever epoch it is asked. */
+export const finishCommit = async (
+  parts: AgentParts,
+  [link, report]: readonly [Link, Reports['commit.finish']],
+  stop: AbortSignal,
+): Promise<Order> => {
+  const scope = await scopeOf(parts, link, report)
+  const before = await parts.commits.outcome(scope.backup)
+  if (before !== null) return answer(parts, report, before)
+  await heldScope(parts, link, report)
+  const { counts, bytes_source, bytes_new, bytes_stored, error_count, errors } = report
+  const finish = { counts, bytes_source, bytes_new, bytes_stored, error_count, errors }
+  if (!(await parts.commits.finishing(scope.backup, report.epoch, finish)))
+    throw leaseLost(report.run)
+  const ready = await readyOf(parts, scope)
+  if (typeof ready === 'string') throw fail('PROTOCOL_VIOLATION', { problem: ready })
+  if (ready.pending.sequence !== report.sequence)
+    throw fail('PROTOCOL_VIOLATION', { problem: `the sequence is ${ready.pending.sequence}` })
+  if (ready.record.etag === null)
+    throw fail('PROTOCOL_VIOLATION', { problem: 'the record is not reported as stored' })
+  return answer(parts, report, await commit(parts, ready, stop))
+}
+
+/** The record as the store has it, where its report never came: its header is read from it. */
+const confirmRecord = async (
+  parts: AgentParts,
+  { scope, record, store }: Ready,
+  stop: AbortSignal,
+): Promise<boolean> => {
+  if (record.etag !== null) return true
+  const found = await store.head(record.key, stop)
+  if (found?.size !== record.size) return false
+  const start = await store.get(
+    record.key,
+    { start: 0, end: Math.min(LONGEST_HEADER, record.size) },
+    stop,
+  )
+  if (start === null) return false
+  const header = start.subarray(0, parseHeader(start).headerLength + 16)
+  const note = { object: record, etag: found.etag, header }
+  return parts.objects.store(scope.backup, scope.run.epoch, [note])
+}
+
+/**
+ * A commit that nobody will finish any more: done here when its pages are complete and its record is in the store
+ * (FORMAT.md, "Commit, and deleting without reading"). `false`: there is nothing to finish.
+ */
+export const completeAbandoned = async (
+  parts: AgentParts,
+  scope: RunScope,
+  stop: AbortSignal,
+): Promise<boolean> => {
+  if (scope.vault === null || scope.run.at !== 'running' || scope.run.cancelAsked) return false
+  const ready = await readyOf(parts, scope)
+  if (typeof ready === 'string' || !(await confirmRecord(parts, ready, stop))) return false
+  const outcome = await commit(parts, ready, stop)
+  parts.log.info({ backup: scope.backup, outcome: outcome.done }, 'finished an abandoned commit')
+  return outcome.done === 'committed'
+}

@@ -1,0 +1,128 @@
+/** Report → use case → answer. Exhaustive; whatever a use case throws becomes a `failed` answer. */
+import { CATALOGUE, Failure, problemOf } from '#shared/errors.ts'
+import type { Order } from '#shared/protocol/orders.ts'
+import type { Report, Reports } from '#shared/protocol/reports.ts'
+import { type RunEvent, step } from '../core/backup-machine.ts'
+import type { Link } from '../ports.ts'
+import {
+  type AgentParts,
+  changeRun,
+  freshId,
+  leaseLost,
+  problemFor,
+  scopeOf,
+} from './agent-parts.ts'
+import { finishCommit, stagePage } from './commit-backup.ts'
+import { confirmObjects } from './confirm-objects.ts'
+import { giveGrants, giveNumbers } from './give-grants.ts'
+import { openVault } from './open-vault.ts'
+import { renewLeases } from './renew-leases.ts'
+
+/**
+ * Requests that may take long, and whose order among each other means nothing: the agent waits for their answers where it
+ * matters. All others are done one after the other, in the order in which they came.
+ */
+export const isSlow = (report: Report): boolean => SLOW.has(report.type)
+const SLOW: ReadonlySet<Report['type']> = new Set([
+  'grants.request',
+  'objects.stored',
+  'commit.finish',
+])
+
+type Ending = Reports['backup.accepted' | 'backup.refused' | 'backup.ended']
+
+const eventOf = (report: Ending): RunEvent => {
+  const { epoch } = report
+  switch (report.type) {
+    case 'backup.accepted':
+      return { kind: 'accepted', epoch }
+    case 'backup.refused':
+      return { kind: 'refused', epoch, problem: saidBy(report) }
+    case 'backup.ended':
+      return { kind: 'ended', epoch, status: report.status, problem: saidBy(report) }
+  }
+}
+
+const saidBy = ({
+  problem,
+}: Reports['backup.refused' | 'backup.ended']): { code: string; message: string } => ({
+  code: Object.hasOwn(CATALOGUE, problem.code) ? problem.code : 'INTERNAL_AGENT',
+  message: problem.message,
+})
+
+const moveOn = async (parts: AgentParts, link: Link, report: Ending): Promise<null> => {
+  const { backup } = await scopeOf(parts, link, report)
+  const settled = await changeRun(parts, backup, (run) => step(run, eventOf(report)))
+  if (settled?.verdict === 'lost') throw leaseLost(report.run)
+  return null
+}
+
+const noteProgress = async (
+  parts: AgentParts,
+  link: Link,
+  report: Reports['progress'],
+): Promise<null> => {
+  const { backup } = await scopeOf(parts, link, report)
+  const { phase, counts, bytes_source, bytes_read, bytes_new, bytes_stored } = report
+  const progress = { phase, counts, bytes_source, bytes_read, bytes_new, bytes_stored }
+  if (!(await parts.runs.progress(backup, report.epoch, progress))) throw leaseLost(report.run)
+  parts.events.emit(backup, { kind: 'progress', progress })
+  return null
+}
+
+const noteLog = async (parts: AgentParts, link: Link, report: Reports['log']): Promise<null> => {
+  const { backup } = await scopeOf(parts, link, report)
+  const { level, message } = report
+  if (!(await parts.runs.log(backup, report.epoch, { level, message }))) throw leaseLost(report.run)
+  parts.events.emit(backup, { kind: 'log', level, message })
+  return null
+}
+
+const take = async (
+  parts: AgentParts,
+  [link, report]: readonly [Link, Report],
+  stop: AbortSignal,
+): Promise<Order | null> => {
+  switch (report.type) {
+    case 'backup.accepted':
+    case 'backup.refused':
+    case 'backup.ended':
+      return moveOn(parts, link, report)
+    case 'vault.opened':
+      return openVault(parts, [link, report], stop)
+    case 'numbers.request':
+      return giveNumbers(parts, link, report)
+    case 'grants.request':
+      return giveGrants(parts, link, report)
+    case 'objects.stored':
+      return confirmObjects(parts, [link, report], stop)
+    case 'progress':
+      return noteProgress(parts, link, report)
+    case 'commit.page':
+      return stagePage(parts, link, report)
+    case 'commit.finish':
+      return finishCommit(parts, [link, report], stop)
+    case 'heartbeat':
+      return renewLeases(parts, [link, report], stop)
+    case 'log':
+      return noteLog(parts, link, report)
+  }
+}
+
+/** Never throws: the answer of a report that was not done is `failed`. `null`: it has none. */
+export const takeReport = async (
+  parts: AgentParts,
+  [link, report]: readonly [Link, Report],
+  stop: AbortSignal,
+): Promise<Order | null> => {
+  try {
+    return await take(parts, [link, report], stop)
+  } catch (error) {
+    const problem = problemFor(error)
+    const fields = { server: link.server, report: report.type, code: problem.code }
+    if (error instanceof Failure)
+      parts.log.warn({ ...fields, problem: error.message }, 'a report was refused')
+    else parts.log.error({ ...fields, problem: problemOf(error) }, 'a report failed')
+    return { type: 'failed', id: freshId(parts), re: report.id, problem }
+  }
+}
