@@ -7,6 +7,8 @@ import type { RecoveryKit } from '#shared/format/recovery-kit.ts'
 import { makeId } from '#shared/ids.ts'
 import type { Log } from '#shared/world.ts'
 import { type Config, type Flags, placesIn, readConfig } from './config.ts'
+import { agentGate, type AgentGate } from './entry/agents.ts'
+import { type Dispatcher, startDispatcher } from './entry/dispatcher.ts'
 import { openVault } from './entry/cli/open.ts'
 import type { Plane } from './entry/cli/plane.ts'
 import { type Actions, runProgram } from './entry/cli/program.ts'
@@ -21,7 +23,10 @@ import { jobRoutes } from './entry/http/routes/jobs.ts'
 import { meRoutes } from './entry/http/routes/me.ts'
 import { serverRoutes } from './entry/http/routes/servers.ts'
 import { storageRoutes } from './entry/http/routes/storages.ts'
+import { type AgentParts, DEFAULT_TIMING } from './flow/agent-parts.ts'
 import { type Bootstrapped, bootstrap } from './flow/bootstrap.ts'
+import { prepareVault } from './flow/prepare-vault.ts'
+import { agentPortsOn } from './io/agent-ports.ts'
 import { type Base, openBase } from './io/base.ts'
 import { systemClock } from './io/clock.ts'
 import { tryLock } from './io/embedded/postgres/lock.ts'
@@ -32,6 +37,7 @@ import { ensureLocalToken, readLocalToken, writeLocalToken } from './io/local-to
 import { createPrivate, makeFolder } from './io/private-file.ts'
 import { systemRandom } from './io/random.ts'
 import { announce, readRunning } from './io/running-file.ts'
+import type { PrepareVault } from './ports.ts'
 
 const VERSION = '0.1.0'
 const AGENT = fileURLToPath(new URL('../agent/main.ts', import.meta.url))
@@ -42,13 +48,41 @@ type Held = { readonly owned: AsyncDisposableStack; readonly stop: AbortSignal }
 
 const requestId = (): string => makeId<'message'>(systemClock.now(), systemRandom(10))
 
-const routesOf = (base: Base, instance: string, publicUrl: () => string): Routes[] => {
+type Serving = {
+  readonly base: Base
+  readonly log: Log
+  readonly instance: string
+  readonly owned: AsyncDisposableStack
+}
+
+type AgentSide = {
+  readonly parts: AgentParts
+  readonly gate: AgentGate
+  readonly dispatcher: Dispatcher
+}
+
+/** The loops that give runs to agents, and the gate where agents come in. */
+const startAgentSide = async ({ base, log, owned }: Serving): Promise<AgentSide> => {
+  const ports = agentPortsOn(base, log)
+  owned.defer(() => ports.stores.close())
+  const parts = { ...ports, log, clock: systemClock, random: systemRandom, timing: DEFAULT_TIMING }
+  const dispatcher = await startDispatcher(parts)
+  owned.defer(async () => dispatcher.close())
+  return { parts, dispatcher, gate: agentGate(parts, () => dispatcher.wake()) }
+}
+
+const routesOf = (
+  { base, instance }: Serving,
+  { parts, dispatcher, gate }: AgentSide,
+  publicUrl: () => string,
+): Routes[] => {
   const { resources, database } = base
-  const parts = {
+  const prepare: PrepareVault = async (caller, of) => prepareVault(parts, caller.organization, of)
+  const work = {
     ...resources,
     publicUrl,
-    wakeDispatcher: () => undefined,
-    prepareVault: async () => Promise.reject(fail('INTERNAL')),
+    wakeDispatcher: () => dispatcher.wake(),
+    prepareVault: prepare,
   }
   const checkDatabase = async (): Promise<void> => {
     await database.sql.unsafe('select 1')
@@ -56,21 +90,20 @@ const routesOf = (base: Base, instance: string, publicUrl: () => string): Routes
   return [
     healthRoutes({ instance, version: VERSION, checkDatabase }),
     meRoutes(resources.organizations),
-    serverRoutes(parts),
+    serverRoutes(work),
     storageRoutes(resources.storages),
     encryptionKeyRoutes(resources.keys),
-    jobRoutes(parts),
+    jobRoutes(work),
     backupRoutes(resources.backups),
+    gate.routes,
   ]
 }
 
 /** The API on its port; what it started is on `owned`. */
-const startHttp = async (
-  config: Config,
-  base: Base,
-  { log, instance, owned }: { log: Log; instance: string; owned: AsyncDisposableStack },
-): Promise<string> => {
+const startHttp = async (config: Config, serving: Serving): Promise<string> => {
+  const { base, log, owned } = serving
   let url = ''
+  const agents = await startAgentSide(serving)
   const app: App = await buildApp(
     {
       tokens: base.resources.tokens,
@@ -79,9 +112,10 @@ const startHttp = async (
       trustProxy: config.trustedProxies,
       makeRequestId: requestId,
     },
-    routesOf(base, instance, () => config.publicUrl ?? url),
+    routesOf(serving, agents, () => config.publicUrl ?? url),
   )
   owned.defer(async () => app.close())
+  owned.defer(() => agents.gate.close())
   const port = await listenOn(app, { host: config.host, ...config.http })
   const host = config.host.includes(':') ? `[${config.host}]` : config.host
   url = `http://${host}:${port}`
@@ -117,7 +151,7 @@ const startLocal = async (
   if (caller === null) throw fail('UNAUTHENTICATED')
   await settleLocalStorage(config, base, { ...storage, caller, added: made?.storage ?? null })
   const instance = requestId()
-  const url = await startHttp(config, base, { log, instance, owned })
+  const url = await startHttp(config, { base, log, instance, owned })
   const running = { url, pid: process.pid, instance }
   owned.use(await announce(places.running, running))
   const s3Ended = storage.endpoint.thread.ended.then(async (why) => why ?? never<Error>())
@@ -180,7 +214,12 @@ const startServed = async (
   const base = await openBase(config, log, { owned: started, stop })
   const made = await firstStart(base, null, deliver)
   if (made !== null) await writeLocalToken(placesIn(config.data).token, made.token)
-  const url = await startHttp(config, base, { log, instance: requestId(), owned: started })
+  const url = await startHttp(config, {
+    base,
+    log,
+    instance: requestId(),
+    owned: started,
+  })
   const owned = started.move()
   return { url, broken: base.broken, stop: async () => owned.disposeAsync() }
 }

@@ -36,7 +36,11 @@ export const enrollAgent = async (
   const confirm = with_.fingerprints.flatMap((fingerprint) => ['--confirm', fingerprint])
   const child = spawn(
     process.execPath,
-    [place.program, 'enroll', '--state', place.state, '--url', with_.url, ...confirm],
+    [
+      place.program,
+      ...['enroll', '--state', place.state, '--url', with_.url, '--token-file', '-'],
+      ...confirm,
+    ],
     { stdio: ['pipe', 'ignore', 'pipe'], detached: true, signal: stop },
   )
   let said = ''

@@ -103,7 +103,7 @@ export const directionLines = (to: Directions): string[] => {
       : [
           `Restore without the control plane (${identity === 'KIT' ? 'KIT: the file with your recovery kit' : 'with your recovery kit'}):`,
           `  npx holdfast open ${near(to.bucket, to.folder)} --identity ${identity} \\`,
-          '    restore --target restored',
+          '    restore restored',
         ]),
     ...(to.paths.length === 0
       ? ['Back up some folders:', '  npm start -- /etc /home']

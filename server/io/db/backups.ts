@@ -8,6 +8,7 @@ import { type BackupRow, shapeBackup, shapeProgress } from './backup-shape.ts'
 import { brokenConstraint } from './errors.ts'
 import { mapPage, readPage } from './pages.ts'
 import type { Schema } from './schema.ts'
+import { WORK } from './wakeups.ts'
 
 const SORTS = {
   created_at: { by: sql.ref('b.created_at'), type: 'timestamptz' },
@@ -58,53 +59,62 @@ const one = async (
     .select(sql<Date>`hf_now()`.as('now'))
     .executeTakeFirst()) ?? null
 
-/** The index backups_one_run lets one run of a job be open: the second insert fails there, whoever races. */
-const insert = async (
-  db: Kysely<Schema>,
+type Pending = NewBackup & { readonly id: BackupId }
+
+const insertPending = async (
+  tx: Kysely<Schema>,
   caller: Caller,
-  wanted: NewBackup & { readonly id: BackupId },
-): Promise<boolean> => {
+  wanted: Pending,
+): Promise<void> => {
+  const row = await tx
+    .insertInto('backups')
+    .columns([
+      'id',
+      'org_id',
+      'job_id',
+      'job_version',
+      'server_id',
+      'name',
+      'description',
+      'trigger',
+      'triggered_by',
+      'external_id',
+    ])
+    .expression((q) =>
+      q
+        .selectFrom('jobs as j')
+        .where('j.id', '=', wanted.job)
+        .where('j.org_id', '=', caller.organization)
+        .where('j.deleted_at', 'is', null)
+        .select([
+          sql<BackupId>`${wanted.id}::uuid`.as('id'),
+          'j.org_id',
+          'j.id as job_id',
+          'j.version',
+          'j.server_id',
+          sql<string>`${wanted.name}::text`.as('name'),
+          sql<string>`${wanted.description ?? ''}::text`.as('description'),
+          sql<'manual'>`'manual'`.as('trigger'),
+          sql<{
+            name: string
+          }>`jsonb_build_object('name', ${caller.name}::text, 'token_id', ${caller.token}::text)`.as(
+            'triggered_by',
+          ),
+          sql<string | null>`${wanted.external_id}::text`.as('external_id'),
+        ]),
+    )
+    .returning('server_id')
+    .executeTakeFirst()
+  if (row === undefined) throw fail('RESOURCE_NOT_FOUND', { resource: 'job', id: wanted.job })
+  // Heard at the commit, by the replica that has the server's connection.
+  await sql`select pg_notify(${WORK}, ${row.server_id}::text)`.execute(tx)
+}
+
+/** The index backups_one_run lets one run of a job be open: the second insert fails there, whoever races. */
+const insert = async (db: Kysely<Schema>, caller: Caller, wanted: Pending): Promise<boolean> => {
   try {
-    const done = await db
-      .insertInto('backups')
-      .columns([
-        'id',
-        'org_id',
-        'job_id',
-        'job_version',
-        'server_id',
-        'name',
-        'description',
-        'trigger',
-        'triggered_by',
-        'external_id',
-      ])
-      .expression((q) =>
-        q
-          .selectFrom('jobs as j')
-          .where('j.id', '=', wanted.job)
-          .where('j.org_id', '=', caller.organization)
-          .where('j.deleted_at', 'is', null)
-          .select([
-            sql<BackupId>`${wanted.id}::uuid`.as('id'),
-            'j.org_id',
-            'j.id as job_id',
-            'j.version',
-            'j.server_id',
-            sql<string>`${wanted.name}::text`.as('name'),
-            sql<string>`${wanted.description ?? ''}::text`.as('description'),
-            sql<'manual'>`'manual'`.as('trigger'),
-            sql<{
-              name: string
-            }>`jsonb_build_object('name', ${caller.name}::text, 'token_id', ${caller.token}::text)`.as(
-              'triggered_by',
-            ),
-            sql<string | null>`${wanted.external_id}::text`.as('external_id'),
-          ]),
-      )
-      .executeTakeFirst()
-    if (Number(done.numInsertedOrUpdatedRows) === 1) return true
-    throw fail('RESOURCE_NOT_FOUND', { resource: 'job', id: wanted.job })
+    await db.transaction().execute(async (tx) => insertPending(tx, caller, wanted))
+    return true
   } catch (error) {
     if (brokenConstraint(error) !== 'backups_one_run') throw error
     return false
