@@ -61,6 +61,7 @@ const place = (
         path: `${address.socket}/.s.PGSQL.${SOCKET_PORT}`,
         user: address.user,
         database: address.database,
+        ssl: false, // whatever PGSSL in the environment says
       }
 
 const parseUrl = (text: string): string => {

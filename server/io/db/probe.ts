@@ -18,6 +18,7 @@ const connect = ({ socket, user }: ProbeAddress): postgres.Sql =>
     max: 1,
     connect_timeout: 5,
     fetch_types: false,
+    ssl: false,
     onnotice: () => undefined,
   })
 
