@@ -22,12 +22,9 @@ export const encodeFrame = (content: Uint8Array, level = LEVEL): Uint8Array => {
   return encode(content, level)
 }
 
-/** The frame a writer should make: raw blocks where a sample looks random or compression gains nothing. */
-export const frameOf = (content: Uint8Array, level = LEVEL): Uint8Array => {
-  if (!shrinks(content)) return storeFrame(content)
-  const frame = encodeFrame(content, level)
-  return frame.length < content.length ? frame : storeFrame(content)
-}
+/** The frame a writer should make: raw blocks where a sample looks random. (zstd itself never adds more than those.) */
+export const frameOf = (content: Uint8Array, level = LEVEL): Uint8Array =>
+  shrinks(content) ? encodeFrame(content, level) : storeFrame(content)
 
 /** Exactly one frame that fills `bytes`; `DAMAGED` where it declares over `maxSize` bytes, or is anything else. */
 export const decodeFrame = (bytes: Uint8Array, maxSize = MAX_CONTENT): Uint8Array =>

@@ -18,9 +18,6 @@ const SLASH = 0x2f
 /** Pre-order of directories, component by component as raw bytes, so that each comes before those below it. */
 export const compareDirs = (a: Bytes, b: Bytes): number => {
   if (a === b) return 0
-  // The root alone ends in a slash; everything else is below it.
-  if (a === '/') return -1
-  if (b === '/') return 1
   const length = Math.min(a.length, b.length)
   for (let i = 0; i < length; i += 1) {
     const x = a.charCodeAt(i)

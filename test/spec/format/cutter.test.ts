@@ -76,6 +76,14 @@ describe('cutting a stream', () => {
     expect(startsOf(runsOf(stream, rule))).toEqual([0, 4, 8])
   })
 
+  test('does not cut at a place that lies before an end the limit made', () => {
+    const rule: CutRule = { window: 2, most: 100, least: 10, limit: 90 }
+    const hashes = [9, 9, 9, 1, 9, 9, 9, 9]
+    // The third place would be known when item 5 arrives; item 4 has ended the run by then.
+    const stream = hashes.map((hash, i) => ({ hash, size: i < 4 ? 22 : 5 }))
+    expect(startsOf(runsOf(stream.with(4, { hash: 9, size: 25 }), rule))).toEqual([0, 4])
+  })
+
   test('refuses an item that could leave no place to cut', () => {
     const cutter = createCutter<number>(TREE_RULE)
     expect(() => cutter.push(1, 0, TREE_RULE.most / 4 + 1)).toThrow(RangeError)

@@ -93,7 +93,7 @@ describe('a fence over twenty thousand segments', () => {
     }
   })
 
-  test('changes by one segment a level when one segment of the tree moves, and by four when one comes', () => {
+  test('changes by one segment a level when one segment of the tree moves, and by three when one goes', () => {
     const other = createShelf()
     const count = (changed: readonly Fenced<Locator>[]): number =>
       fenceLevel(key, changed).filter((segment) => {
@@ -106,7 +106,7 @@ describe('a fence over twenty thousand segments', () => {
       }).length
     expect(count(items)).toBe(0)
     expect(count(items.with(7000, { ...items[7000]!, locator: locatorOf(5) }))).toBe(1)
-    expect(count(items.toSpliced(7000, 1))).toBeLessThanOrEqual(4)
+    expect(count(items.toSpliced(7000, 1))).toBeLessThanOrEqual(3)
   })
 })
 
@@ -145,9 +145,10 @@ describe('a fence', () => {
   test('is refused when a segment of it is not the one that was named', () => {
     const steps = locateSegments(root, { at: 'all' })
     steps.next()
-    const bytes = Buffer.from(shelf.read(root))
-    bytes[bytes.length - 9] = bytes[bytes.length - 9]! ^ 1
-    expect(isDamaged(() => steps.next(bytes))).toBe(true)
+    const text = Buffer.from(shelf.read(root)).toString()
+    const other = text.replace(/"([^"]{43})"/, (_, id: string) => `"${id.slice(1)}A"`)
+    expect(other.length).toBe(text.length)
+    expect(isDamaged(() => steps.next(Buffer.from(other)))).toBe(true)
   })
 
   const at = JSON.stringify(locatorOf(1))

@@ -3,7 +3,6 @@ import { describe, expect, test } from 'vitest'
 import {
   compareDirs,
   compareOrder,
-  isBelow,
   isDir,
   isName,
   type Place,
@@ -85,7 +84,8 @@ describe('the order of a tree', () => {
         const inside = inOrder(unique(places)).filter((p) => sideOf(wanted, p) === 0)
         const expected = walk(places, '/').filter((p) => {
           if (wanted.at === 'all') return true
-          if (wanted.at === 'subtree') return isBelow(p.dir, wanted.dir)
+          if (wanted.at === 'subtree')
+            return wanted.dir === '/' || `${p.dir}/`.startsWith(`${wanted.dir}/`)
           return p.dir === wanted.dir && (wanted.at === 'listing' || p.name === wanted.name)
         })
         expect(inside).toEqual(expected)
