@@ -195,7 +195,12 @@ const runUp: Actions['up'] = async (flags: Flags, options) => {
       start: async (deliver, stop) => tryStartLocal(config, log, { deliver, stop }),
       readRunning: async () => readRunning(places.running),
       readToken: async () => readLocalToken(places.token),
-      agent: { program: AGENT, state: places.agent, log: join(config.data, 'agent.log') },
+      agent: {
+        program: AGENT,
+        state: places.agent,
+        log: join(config.data, 'agent.log'),
+        pid: join(config.data, 'agent.pid'),
+      },
       tokenFile: places.token,
       bucket: join(places.s3, BUCKET),
       createPrivate,

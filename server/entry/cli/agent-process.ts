@@ -1,18 +1,10 @@
 /** The agent that `up` keeps beside the control plane: a process of its own, exactly as on any other server. */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { open } from 'node:fs/promises'
+import { open, rm, writeFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fail } from '#shared/errors.ts'
 import { SECOND } from '#shared/units.ts'
-
-export type AgentPlace = {
-  /** `agent/main.ts`. */
-  readonly program: string
-  /** The agent's own folder, made by it. */
-  readonly state: string
-  /** What the agent says goes here. */
-  readonly log: string
-}
+import { type AgentPlace, pointAgentAt, settleLeftAgent } from './agent-place.ts'
 
 const KILL_AFTER = 10 * SECOND
 const LONGEST_PAUSE = 30 * SECOND
@@ -75,6 +67,7 @@ const runOnce = async (place: AgentPlace, stop: AbortSignal): Promise<number | n
       detached: true,
     })
     const ended = endOf(child)
+    await writeFile(place.pid, `${child.pid ?? 0}\n`, { mode: 0o600 })
     const end = (): void => void terminate(child, ended)
     stop.addEventListener('abort', end, { once: true })
     try {
@@ -88,18 +81,28 @@ const runOnce = async (place: AgentPlace, stop: AbortSignal): Promise<number | n
   }
 }
 
+/** Waits for the agent that a killed start left, as long as it works for the control plane at `url`. */
+const outlive = async (place: AgentPlace, url: string, stop: AbortSignal): Promise<void> => {
+  const left = await settleLeftAgent(place, url)
+  if (left === null) return
+  await left.gone(stop).catch(async () => left.end())
+}
+
 /** Runs the agent until `stop` is called, and starts it again whenever it ends; slower each time it does so at once. */
-export const keepAgentRunning = (place: AgentPlace): AgentProcess => {
+export const keepAgentRunning = (place: AgentPlace, url: string): AgentProcess => {
   const stop = new AbortController()
   let last: number | null = null
   const loop = async (): Promise<void> => {
     let pause = SECOND
+    await outlive(place, url, stop.signal)
+    if (!stop.signal.aborted) await pointAgentAt(place, url)
     while (!stop.signal.aborted) {
       const since = performance.now()
       last = await runOnce(place, stop.signal)
       pause = performance.now() - since > STEADY ? SECOND : Math.min(2 * pause, LONGEST_PAUSE)
       await sleep(pause, undefined, { signal: stop.signal }).catch(() => undefined)
     }
+    await rm(place.pid, { force: true })
   }
   const done = loop()
   return {

@@ -1,15 +1,14 @@
 /** Makes sure that this machine is a server with an enrolled agent and that there is a job for exactly these paths. */
 import { createHash } from 'node:crypto'
-import { readFile, rename } from 'node:fs/promises'
+import { rename } from 'node:fs/promises'
 import { hostname } from 'node:os'
-import { join } from 'node:path'
 import { EncryptionKey } from '#shared/api/encryption-keys.ts'
 import { Job, type JobInput } from '#shared/api/jobs.ts'
 import { Enrollment, Server } from '#shared/api/servers.ts'
 import { Storage } from '#shared/api/storages.ts'
 import { fail, hasCode } from '#shared/errors.ts'
-import { isId } from '#shared/ids.ts'
-import { type AgentPlace, enrollAgent } from './agent-process.ts'
+import { type AgentPlace, enrolledAs } from './agent-place.ts'
+import { enrollAgent } from './agent-process.ts'
 import { type Api, listOf } from './api-client.ts'
 
 /** Which vault: the server's is named by these two. */
@@ -30,20 +29,6 @@ export const chooseTarget = async (api: Api, stop: AbortSignal): Promise<Target>
   return { storage, key }
 }
 
-/** The server id in the agent's own state, or `null` when there is no enrolled agent. */
-const enrolledAs = async (state: string): Promise<string | null> => {
-  try {
-    const text = await readFile(join(state, 'agent.json'), 'utf8')
-    const value: unknown = JSON.parse(text)
-    const server =
-      typeof value === 'object' && value !== null && 'server' in value ? value.server : null
-    return typeof server === 'string' && isId(server) ? server : null
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null
-    throw error
-  }
-}
-
 const knownServer = async (api: Api, id: string, stop: AbortSignal): Promise<Server | null> => {
   try {
     return await api.get(`/v1/servers/${id}`, Server, stop)
@@ -53,15 +38,24 @@ const knownServer = async (api: Api, id: string, stop: AbortSignal): Promise<Ser
   }
 }
 
+/** One that an interrupted first start has made: nobody was ever enrolled as it. */
+const unused = async (api: Api, name: string, stop: AbortSignal): Promise<Server | null> => {
+  const query = `?name=${encodeURIComponent(name)}&status=pending`
+  const [found] = await api.get(`/v1/servers${query}`, listOf(Server), stop)
+  return found?.facts === null ? found : null
+}
+
 /** `web1`, else `web1 (2)` and so on: another data folder of this machine may have taken the name. */
 const addServer = async (api: Api, stop: AbortSignal): Promise<Server> => {
-  const name = hostname().slice(0, 180) || 'this machine'
+  const base = hostname().slice(0, 180) || 'this machine'
   for (let n = 1; ; n += 1) {
+    const name = n === 1 ? base : `${base} (${n})`
     try {
-      const input = { name: n === 1 ? name : `${name} (${n})`, type: 'agent' }
-      return await api.post('/v1/servers', input, Server, stop)
+      return await api.post('/v1/servers', { name, type: 'agent' }, Server, stop)
     } catch (error) {
       if (!hasCode(error, 'CONFLICT') || n === 100) throw error
+      const found = await unused(api, name, stop)
+      if (found !== null) return found
     }
   }
 }
@@ -76,7 +70,7 @@ export const ensureServer = async (
   target: Target,
   stop: AbortSignal,
 ): Promise<{ readonly server: Server; readonly isNew: boolean }> => {
-  const id = await enrolledAs(place.state)
+  const id = await enrolledAs(place)
   const known = id === null ? null : await knownServer(api, id, stop)
   if (known !== null) return { server: known, isNew: false }
   if (id !== null) await rename(place.state, `${place.state}-of-${id}`)

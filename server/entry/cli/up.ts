@@ -1,7 +1,8 @@
 /** `holdfast up`, which `npm start` runs: everything on this machine, and a backup of the paths that were named. */
 import type { Backup } from '#shared/api/backups.ts'
 import { Me } from '#shared/api/tokens.ts'
-import { type AgentPlace, type AgentProcess, keepAgentRunning } from './agent-process.ts'
+import type { AgentPlace } from './agent-place.ts'
+import { type AgentProcess, keepAgentRunning } from './agent-process.ts'
 import { type Api, apiClient } from './api-client.ts'
 import { deliverKit } from './deliver-kit.ts'
 import { EXIT, exitOfBackup } from './exit-codes.ts'
@@ -43,8 +44,8 @@ type Session = {
   readonly owned: AsyncDisposableStack
 }
 
-const runAgent = ({ parts, owned }: Session): AgentProcess => {
-  const agent = keepAgentRunning(parts.agent)
+const runAgent = ({ parts, owned, plane }: Session): AgentProcess => {
+  const agent = keepAgentRunning(parts.agent, plane.url)
   owned.defer(async () => agent.stop())
   return agent
 }
@@ -88,6 +89,7 @@ const report = (session: Session, { backup, code }: Outcome): void => {
   const stays = plane.own && !options.exit
   screen.say()
   if (backup !== null) for (const text of [...backupLines(backup), '']) screen.say(text)
+  if (backup?.status === 'failed') screen.say(`The agent's log is ${parts.agent.log}\n`)
   const directions = {
     url: plane.url,
     token: parts.tokenFile,
