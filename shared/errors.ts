@@ -93,7 +93,7 @@ export const CATALOGUE = {
   ]),
   CONTROL_PLANE_UNREACHABLE: entry(503, 6, 'later', [
     'The control plane at {url} cannot be reached: {problem}.',
-    'Check the address, and that it runs: holdfast up.',
+    'Check the address, that it runs (holdfast up), and that this machine may connect to it.',
   ]),
   AGENT_OFFLINE: entry(503, 6, 'later', [
     'The agent of server {server} is not connected.',
@@ -159,10 +159,6 @@ export const CATALOGUE = {
   SOURCE_SHRUNK: entry(409, 3, 'later', [
     '{path} became shorter while it was read: {problem}.',
     'Back it up while nothing writes to it.',
-  ]),
-  CONTROL_PLANE_UNREACHABLE: entry(503, 6, 'later', [
-    'The control plane at {url} cannot be reached: {problem}.',
-    'Check the address, and that this server may connect to it.',
   ]),
   NOT_ENROLLED: entry(409, 2, 'after-change', [
     'No agent is enrolled in {state}.',
