@@ -12,7 +12,7 @@ import { fileURLToPath } from 'node:url'
 import { S3Client, type S3ClientConfig } from '@aws-sdk/client-s3'
 import { SignatureV4 } from '@smithy/signature-v4'
 import { type S3Limits, serveS3 } from '#server/io/embedded/s3/serve.ts'
-import type { Clock, Log } from '#shared/world.ts'
+import type { Clock, Log, LogFields } from '#shared/world.ts'
 
 export const ACCESS_KEY = 'HOLDFASTTESTKEY'
 export const SECRET = 'not/a+real=secret'
@@ -34,13 +34,17 @@ export const shiftedClock = (): ShiftedClock => {
   return clock
 }
 
-export type LogLine = { readonly level: string; readonly message: string }
+export type LogLine = {
+  readonly level: string
+  readonly message: string
+  readonly fields: LogFields
+}
 
 export const keptLog = (lines: LogLine[]): Log => {
   const at =
     (level: string) =>
-    (_: unknown, message: string): void => {
-      lines.push({ level, message })
+    (fields: LogFields, message: string): void => {
+      lines.push({ level, message, fields })
     }
   return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') }
 }
