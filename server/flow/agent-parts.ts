@@ -1,7 +1,7 @@
 /** What the flows behind the connections of agents work with, and the small words that they share. */
 import { fail, Failure, hasCode } from '#shared/errors.ts'
 import { type BackupId, type Id, makeId, parseId } from '#shared/ids.ts'
-import type { Ms } from '#shared/units.ts'
+import { DAY, type Ms, SECOND } from '#shared/units.ts'
 import type { Clock, Log, Random } from '#shared/world.ts'
 import { holds, type Run, type Step } from '../core/backup-machine.ts'
 import type {
@@ -26,6 +26,12 @@ export type Timing = {
   readonly lease: Ms
   /** The deadline of a run whose job names none. */
   readonly longestRun: Ms
+}
+
+export const DEFAULT_TIMING: Timing = {
+  heartbeat: 10 * SECOND,
+  lease: 45 * SECOND,
+  longestRun: 7 * DAY,
 }
 
 export type AgentParts = {
