@@ -1,5 +1,5 @@
 /** Which backup of a vault is meant. */
-import { fail } from '#shared/errors.ts'
+import { type Failure, fail } from '#shared/errors.ts'
 import { parseKey } from '#shared/format/layout.ts'
 import type { RecordBody } from '#shared/format/record.ts'
 
@@ -14,16 +14,23 @@ export type Choice = {
 export const LATEST = 'latest'
 export const ALL = 'all'
 
+type Unusable = { readonly key: string; readonly failure: Failure }
+
 /**
  * The backups meant, of those that are verified, by job and ascending sequence. `RESOURCE_NOT_FOUND` where there is
- * none; `WRONG_USE` where "the newest" could be that of several jobs.
+ * none, or what is wrong with its record; `WRONG_USE` where "the newest" could be that of several jobs.
  */
-export const chooseBackups = <B extends Backup>(backups: readonly B[], choice: Choice): B[] => {
+export const chooseBackups = <B extends Backup>(
+  { backups, problems }: { readonly backups: readonly B[]; readonly problems: readonly Unusable[] },
+  choice: Choice,
+): B[] => {
   const { job } = choice
   const ofJob = job === undefined ? backups : backups.filter(({ body }) => body.job === job)
   if (choice.backup === ALL) return [...ofJob]
   if (choice.backup !== LATEST) {
     const one = ofJob.find(({ body }) => body.backup === choice.backup)
+    const broken = problems.find(({ key }) => isRecordOf(key, choice.backup))
+    if (one === undefined && broken !== undefined) throw broken.failure
     if (one === undefined)
       throw fail('RESOURCE_NOT_FOUND', { resource: 'backup', id: choice.backup })
     return [one]
@@ -38,6 +45,11 @@ export const chooseBackups = <B extends Backup>(backups: readonly B[], choice: C
   if (newest === undefined)
     throw fail('RESOURCE_NOT_FOUND', { resource: 'backup', id: job ?? LATEST })
   return [newest]
+}
+
+const isRecordOf = (key: string, backup: string): boolean => {
+  const parsed = parseKey(key)
+  return parsed?.kind === 'record' && parsed.backup === backup
 }
 
 const MINUTE = 60_000

@@ -1,6 +1,6 @@
 /** How byte strings and problems are shown to people and to programs. */
 import { isUtf8 } from 'node:buffer'
-import { describe } from '#shared/errors.ts'
+import { CATALOGUE, describe } from '#shared/errors.ts'
 import type { Bytes, Place } from '#shared/format/tree-order.ts'
 import { pathOf } from '#shared/format/tree-order.ts'
 import type { Problem } from './restore-job.ts'
@@ -28,7 +28,10 @@ export const jsonBytes = (name: string, bytes: Bytes): Readonly<Record<string, s
 }
 
 /** What is wrong, without the hint for the person. */
-export const showProblem = ({ code, details }: Problem): string => describe(code, details)
+export const showProblem = ({ code, details }: Problem): string => {
+  const { hint } = CATALOGUE[code]
+  return describe(code, details).slice(0, -hint.length - 1)
+}
 
 export const placePath = ({ dir, name }: Place): Bytes => (name === '' ? dir : pathOf(dir, name))
 

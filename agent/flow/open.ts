@@ -95,7 +95,7 @@ const act = async (session: Session, opened: OpenedVault): Promise<Verdict> => {
     if (hasCode(opened.idKey, 'WRONG_KEY')) tell({ at: 'problem', key: '', problem: opened.idKey })
     return damaged ? 'damaged' : 'done'
   }
-  const chosen = chooseBackups(opened.backups, ask)
+  const chosen = chooseBackups(opened, ask)
   const verdicts: Verdict[] = []
   for (const backup of chosen) {
     tell({ at: 'chosen', body: backup.body })

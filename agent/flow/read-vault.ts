@@ -55,7 +55,7 @@ const RECORDS = 8
 export const openVault = async (ask: OpenVault): Promise<OpenedVault> => {
   const problems: VaultProblem[] = []
   const chain = await readChain(ask, problems)
-  const idKey = await readIdKey(ask, problems)
+  const idKey = await readIdKey(ask, chain, problems)
   const backups: VaultBackup[] = []
   const keys = await ask.source.list(`${vaultPrefix(ask.vault)}backups/`)
   for await (const read of ahead(keys, RECORDS, async (key) => readRecord(ask, chain, key))) {
@@ -87,6 +87,21 @@ const refuseWrongKey = (
 ): void => {
   const wrong = problems.find(({ failure }) => hasCode(failure, 'WRONG_KEY'))
   if (wrong !== undefined && backups.length === 0) throw wrong.failure
+}
+
+/** The chain says to whom objects are sealed: one of ours that does not open for them has a damaged header. */
+const openFor = (
+  ask: OpenVault,
+  recipients: readonly string[],
+  object: { readonly bytes: Uint8Array; readonly key: string },
+): Uint8Array => {
+  try {
+    return openAge(object.bytes, ask.identities, `the object ${object.key}`)
+  } catch (error) {
+    const ours = ask.identities.some(({ recipient }) => recipients.includes(recipient.text))
+    if (!ours || !hasCode(error, 'WRONG_KEY')) throw error
+    throw damaged(object.key, 'its header does not open for its recipient')
+  }
 }
 
 const compareText = (a: string, b: string): number => (a === b ? 0 : a < b ? -1 : 1)
@@ -171,6 +186,7 @@ const missingSigner = (vault: string, no: number): Failure =>
 /** Every file holds the same secret: the first that opens will do. */
 const readIdKey = async (
   ask: OpenVault,
+  { recipients }: Chain,
   problems: VaultProblem[],
 ): Promise<Uint8Array | Failure> => {
   let failure = fail('MISSING_OBJECT', { key: `${vaultPrefix(ask.vault)}keys/0` })
@@ -178,7 +194,8 @@ const readIdKey = async (
     try {
       return await twice(async () => {
         const bytes = await readWhole(ask.source, key, MAX_SMALL)
-        const secret = openAge(bytes, ask.identities, `the object ${key}`)
+        const readers = [...recipients.content, ...recipients.recovery]
+        const secret = openFor(ask, readers, { bytes, key })
         return deriveKeys(decodeVaultSecret(secret, ask.vault)).idKey
       })
     } catch (error) {
@@ -200,7 +217,8 @@ const readRecord = async (
       const parsed = parseKey(key)
       if (parsed?.kind !== 'record') throw damaged(key, 'its key is not that of a record')
       const bytes = await readWhole(ask.source, key, MAX_RECORD)
-      const record = decodeRecord(openAge(bytes, ask.identities, `the object ${key}`))
+      const { content, recovery, list } = chain.recipients
+      const record = decodeRecord(openFor(ask, [...content, ...recovery, ...list], { bytes, key }))
       verifyRecord(record, chain)
       const { body } = record
       if (body.backup !== parsed.backup) throw damaged(key, 'it is the record of another backup')

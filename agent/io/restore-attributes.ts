@@ -13,20 +13,30 @@ import {
 import type { Attributes } from '../core/restore-job.ts'
 import { codeOf } from './restore-paths.ts'
 
+const SECOND = 1_000_000_000n
 const MICROSECOND = 1000n
+
+/** Microseconds, rounded down also before 1970. */
+const microseconds = (nanoseconds: bigint): bigint =>
+  (nanoseconds - (nanoseconds < 0n ? MICROSECOND - 1n : 0n)) / MICROSECOND
+
+/** The microsecond that the system makes of seconds given as a double. */
+const kept = (seconds: number): bigint => {
+  const whole = Math.trunc(seconds)
+  return microseconds(BigInt(whole) * SECOND + BigInt(Math.trunc((seconds - whole) * 1e9)))
+}
+
 /**
- * Seconds as Node takes them, a double: steps of 240 ns for times of now. The nearest step may lie in the microsecond
- * before; then the next one is taken. As text, because Node reads a negative number as "now".
+ * Seconds as Node takes them, a double: steps of 240 ns for times of now. The nearest step may lie in a neighbouring
+ * microsecond; then the next one is taken (until the year 2242 there is one). As text, for Node reads a negative
+ * number as "now".
  */
 export const timeText = (nanoseconds: bigint): string => {
   const seconds = Number(nanoseconds) / 1e9
-  const wanted = nanoseconds / MICROSECOND
-  const kept = (time: number): bigint => {
-    const whole = Math.trunc(time)
-    return BigInt(whole) * 1_000_000n + BigInt(Math.trunc((time - whole) * 1e6))
-  }
-  if (kept(seconds) >= wanted) return String(seconds)
-  return String(seconds + Math.abs(seconds) * Number.EPSILON)
+  const step = 2 ** (Math.floor(Math.log2(Math.max(1, Math.abs(seconds)))) - 52)
+  const wanted = microseconds(nanoseconds)
+  const near = [seconds, seconds + step, seconds - step]
+  return String(near.find((time) => kept(time) === wanted) ?? seconds)
 }
 
 /** Through the open file, so that no name is looked up again. The owner first: changing it clears set-id bits. */

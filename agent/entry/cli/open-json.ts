@@ -1,7 +1,7 @@
 /** Each event of `open` as one JSON object; the lines of a run can be read as they come. */
 import { jsonBytes, placePath, showProblem, showTime } from '../../core/open-show.ts'
 import type { OpenEvent } from '../../core/open-events.ts'
-import { isRestoreEvent, type RestoreEvent } from '../../core/restore-events.ts'
+import { isRestoreEvent, type RestoreCounts, type RestoreEvent } from '../../core/restore-events.ts'
 import type { Problem } from '../../core/restore-job.ts'
 import type { RecordBody } from '#shared/format/record.ts'
 import type { Entry } from '#shared/format/tree.ts'
@@ -38,9 +38,15 @@ const jsonOf = (event: OpenEvent): object | null => {
     case 'restoring':
       return null
     case 'restored':
-      return { target: event.folder, ...event.counts }
+      return { target: event.folder, ...countsJson(event.counts) }
   }
 }
+
+const countsJson = ({ ownersNotSet, attributesNotSet, ...counts }: RestoreCounts): object => ({
+  ...counts,
+  owners_not_set: ownersNotSet,
+  attributes_not_set: attributesNotSet,
+})
 
 const troubleJson = (event: RestoreEvent): object => {
   switch (event.at) {

@@ -7,19 +7,21 @@ import { placePath, showBytes, showProblem, showTime } from '../../core/open-sho
 import type { RestoreCounts, RestoreEvent } from '../../core/restore-events.ts'
 import type { Gap } from '../../core/restore-history.ts'
 
-type Out = { readonly out: (text: string) => void; readonly err: (text: string) => void }
+type Say = (text: string) => void
+type Out = { readonly out: Say; readonly err: Say }
 
-export const createText = ({ out, err }: Out): { readonly tell: (event: OpenEvent) => void } => {
+/** `list`: vaults are what was asked for; else they are said beside it. */
+export const createText = ({ out, err }: Out, list: boolean): ((event: OpenEvent) => void) => {
   const say = (text: string): void => out(`${text}\n`)
   const warn = (text: string): void => err(`${text}\n`)
-  return { tell: (event) => tell(event, say, warn) }
+  return (event) => {
+    if (event.at === 'vault') (list ? say : warn)(vaultText(event))
+    else tell(event, say, warn)
+  }
 }
 
-type Say = (text: string) => void
-
-const tell = (event: OpenEvent, say: Say, warn: Say): void => {
-  if (event.at === 'vault') say(vaultText(event))
-  else if (event.at === 'backup') say(`  ${backupText(event.body)}`)
+const tell = (event: Exclude<OpenEvent, Of<'vault'>>, say: Say, warn: Say): void => {
+  if (event.at === 'backup') say(`  ${backupText(event.body)}`)
   else if (event.at === 'chosen') warn(`Backup ${backupText(event.body)}`)
   else if (event.at === 'entry') say(entryText(event))
   else if (event.at === 'restored') {

@@ -50,8 +50,8 @@ export const openCommand = async (
       return 0
     }
     json = parsed.json
-    const text = createText({ out, err })
-    const tell = json ? (event: OpenEvent) => tellJson(out, event) : text.tell
+    const text = createText({ out, err }, parsed.ask.action.do === 'list')
+    const tell = json ? (event: OpenEvent) => tellJson(out, event) : text
     const verdict = await open(parsed.ask, world, { tell, stop })
     if (json) out(`${JSON.stringify({ event: 'end', verdict })}\n`)
     return EXIT[verdict]
