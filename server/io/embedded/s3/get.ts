@@ -2,11 +2,12 @@ import { createReadStream } from 'node:fs'
 import type { OutgoingHttpHeaders } from 'node:http'
 import { pipeline } from 'node:stream/promises'
 import { MiB } from '#shared/units.ts'
-import { answer, needBucket, subjectOf, unquoted, type Exchange } from './exchange.ts'
+import { answer, answerXml, needBucket, subjectOf, unquoted, type Exchange } from './exchange.ts'
 import { checksumHeaders, objectHeaders, refuseVersion } from './object-headers.ts'
-import { openObject, type ObjectInfo, type OpenedObject } from './objects.ts'
+import { isThere, openObject, type ObjectInfo, type OpenedObject } from './objects.ts'
 import { refuse } from './refusal.ts'
 import { hasQuery, type S3Request } from './request.ts'
+import { group, xmlDocument } from './xml.ts'
 
 /** Both ends included, as in HTTP. */
 type Span = { readonly first: number; readonly last: number }
@@ -134,4 +135,14 @@ export const getObject = async (exchange: Exchange): Promise<void> => {
   } finally {
     await object.handle.close()
   }
+}
+
+/** GetObjectTagging: objects have no tags here. Clients ask before they copy in parts. */
+export const getTagging = async (exchange: Exchange): Promise<void> => {
+  refuseVersion(exchange.request)
+  await needBucket(exchange)
+  if (!(await isThere(exchange.disk, subjectOf(exchange)))) {
+    throw refuse('NoSuchKey', undefined, { Key: exchange.request.key })
+  }
+  answerXml(exchange, xmlDocument('Tagging', group('TagSet')))
 }

@@ -13,7 +13,7 @@ import {
   listBuckets,
 } from './buckets.ts'
 import type { Action } from './exchange.ts'
-import { getObject } from './get.ts'
+import { getObject, getTagging } from './get.ts'
 import { listObjects } from './list.ts'
 import { deleteObject, putObject } from './put.ts'
 import { refuse, type RefusalCode } from './refusal.ts'
@@ -73,6 +73,7 @@ const ROUTES: Readonly<Partial<Record<Route, Action>>> = {
   'GET bucket?versioning': bucketVersioning,
   'GET object': getObject,
   'HEAD object': getObject,
+  'GET object?tagging': getTagging,
   'PUT object': putObject,
   'DELETE object': deleteObject,
   'POST bucket?delete': deleteObjects,
@@ -100,7 +101,6 @@ const NONE: Readonly<Partial<Record<Route, RefusalCode>>> = {
   'GET bucket?policy': 'NoSuchBucketPolicy',
   'GET bucket?lifecycle': 'NoSuchLifecycleConfiguration',
   'GET bucket?tagging': 'NoSuchTagSet',
-  'GET object?tagging': 'NoSuchTagSet',
   'GET bucket?encryption': 'ServerSideEncryptionConfigurationNotFoundError',
   'GET bucket?object-lock': 'ObjectLockConfigurationNotFoundError',
   'GET bucket?publicAccessBlock': 'NoSuchPublicAccessBlockConfiguration',
