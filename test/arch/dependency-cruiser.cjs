@@ -64,7 +64,7 @@ module.exports = {
     rule('no-unresolved-import', {}, { couldNotResolve: true }),
     packageOnlyIn('schema-library-only-in-schema', 'typebox', '^shared/schema[.]ts$'),
     packageOnlyIn('tweetnacl-only-in-seal', 'tweetnacl', '^shared/seal[.]ts$'),
-    packageOnlyIn('database-only-in-db', 'kysely|kysely-postgres-js|postgres', '^server/io/db/'),
+    packageOnlyIn('database-only-in-db', 'kysely|postgres', '^server/io/db/'),
     packageOnlyIn('s3-client-only-in-s3', '@aws-sdk|@smithy', '^server/io/s3/'),
   ],
   options: {
