@@ -142,19 +142,23 @@ const feed = (connection: Connection, event: ControlPlaneEvent): void => {
   for (const effect of effects) perform(connection, effect)
 }
 
-const end = (connection: Connection): void => {
+/** Notes that the agent is gone; the gate waits for it before the database is closed. */
+const end = async (connection: Connection): Promise<void> => {
   const { parts, link, stop } = connection
   feed(connection, { kind: 'lost' })
   stop.abort(new Error('the connection of the agent is closed'))
   if (link === null) return
   parts.links.remove(link)
-  parts.agents.left(link.server, link.joins).catch((error: unknown) => {
+  try {
+    await parts.agents.left(link.server, link.joins)
+  } catch (error) {
     parts.log.warn({ server: link.server, problem: problemOf(error) }, 'cannot note a lost link')
-  })
+  }
 }
 
-/** Drives one session until its socket is closed. */
-const serve = (parts: AgentParts, socket: Socket, opened: () => void): void => {
+/** Drives one session; settles when its socket is closed and that is noted. Never rejects. */
+const serve = async (parts: AgentParts, socket: Socket, opened: () => void): Promise<void> => {
+  const over = Promise.withResolvers<undefined>()
   const challenge: Challenge = {
     type: 'challenge',
     id: freshId(parts),
@@ -183,35 +187,35 @@ const serve = (parts: AgentParts, socket: Socket, opened: () => void): void => {
   socket.on('error', (error) => parts.log.debug({ problem: error.message }, 'a link failed'))
   socket.on('close', () => {
     clearInterval(timer)
-    end(connection)
+    void end(connection).then(() => over.resolve(undefined))
   })
   for (const effect of effects) perform(connection, effect)
+  await over.promise
 }
 
 export type AgentGate = {
   readonly routes: Routes
-  /** Tells every agent that this replica stops; they connect again elsewhere. */
-  close(): void
+  /** Tells every agent that this replica stops, and waits until each is noted as gone; closing the app does so too. */
+  close(): Promise<void>
 }
 
 /** `opened` is called whenever a server has become reachable here. */
 export const agentGate = (parts: AgentParts, opened: () => void): AgentGate => {
-  const open = new Set<Socket>()
+  const open = new Map<Socket, Promise<void>>()
+  const close = async (): Promise<void> => {
+    for (const link of parts.links.all()) link.close('stopped', 'the control plane stops')
+    for (const socket of open.keys()) socket.close(1001, 'the control plane stops')
+    await Promise.all(open.values())
+  }
   const routes: Routes = async (app) => {
     await app.register(websocket, {
       options: { maxPayload: MAX_MESSAGE, perMessageDeflate: false },
     })
+    app.addHook('preClose', close)
     app.get('/v1/agent/connect', { websocket: true, config: { scope: 'agent' } }, (socket) => {
-      open.add(socket)
-      socket.on('close', () => open.delete(socket))
-      serve(parts, socket, opened)
+      const served = serve(parts, socket, opened).then(() => void open.delete(socket))
+      open.set(socket, served)
     })
   }
-  return {
-    routes,
-    close: () => {
-      for (const link of parts.links.all()) link.close('stopped', 'the control plane stops')
-      for (const socket of open) socket.close(1001, 'the control plane stops')
-    },
-  }
+  return { routes, close }
 }

@@ -39,7 +39,10 @@ export type AgentPorts = {
 }
 
 /** `stores` is to be closed at the end. */
-export const agentPortsOn = ({ database, sealing }: Base, log: Log): AgentPorts => {
+export const agentPortsOn = (
+  { database, sealing }: Pick<Base, 'database' | 'sealing'>,
+  log: Log,
+): AgentPorts => {
   const { db, sql } = database
   const world = { clock: systemClock, random: systemRandom }
   return {

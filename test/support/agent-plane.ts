@@ -41,7 +41,6 @@ const startReplica = async (
     url: `ws://127.0.0.1:${port}/v1/agent/connect`,
     dispatcher,
     stop: async () => {
-      gate.close()
       await dispatcher.close()
       await app.close()
       parts.close()
