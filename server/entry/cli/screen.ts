@@ -53,7 +53,8 @@ const bar = (screen: Screen, expected: number): ProgressView => {
   const format = (_: Options, params: Params): string => {
     if (latest === null) return PHASES.waiting
     const known = expected > 0 && latest.phase !== 'waiting'
-    const share = Math.min(1, params.progress)
+    // The whole is a guess from the last time, so only the end of it is the end.
+    const share = Math.min(latest.phase === 'done' ? 1 : 0.99, params.progress)
     const full = Math.round(share * BAR)
     const meter = known
       ? `[${'='.repeat(full)}${' '.repeat(BAR - full)}] ${String(Math.floor(share * 100)).padStart(3)}%  `
@@ -85,12 +86,13 @@ const lines = (screen: Screen, now: () => number): ProgressView => {
   let phase: Progress['phase'] | null = null
   return {
     show: (progress) => {
-      const changed = progress.phase !== phase && progress.phase !== 'done'
-      if (!changed && now() - said < PLAIN_EVERY) return
+      const changed = progress.phase !== phase
+      if (progress.phase === 'done' || (!changed && now() - said < PLAIN_EVERY)) return
       said = now()
       phase = progress.phase
-      const detail = phase === 'waiting' || phase === 'done' ? '' : `: ${facts(progress)}`
-      screen.say(`${PHASES[phase]}${detail}`)
+      screen.say(
+        changed || phase === 'waiting' ? PHASES[phase] : `${PHASES[phase]}: ${facts(progress)}`,
+      )
     },
     end: () => undefined,
   }
