@@ -41,6 +41,22 @@ const pickKey = (chance: Seeded, objects: Objects): string => {
 const pickOf = (chance: Seeded, objects: Objects, kind: string): string =>
   chance.pick([...objects.keys()].filter((key) => kindOf(key) === kind))
 
+const KINDS = ['signer', 'key', 'record', 'tree', 'pack']
+/** Headers and small objects are about this long. */
+const HEADER = 450
+
+/** Step by step over every byte at the beginning of one object of each kind. */
+export const sweepDamage = (chance: Seeded, vault: Objects, step: number): Damage => {
+  const kind = KINDS[step % KINDS.length] ?? 'pack'
+  const [key = ''] = [...vault.keys()].filter((one) => kindOf(one) === kind)
+  const bytes = vault.get(key) ?? new Uint8Array()
+  const at = Math.floor(step / KINDS.length) % Math.min(bytes.length, HEADER)
+  return {
+    kind: `sweep ${kind}`,
+    changes: new Map([[key, flipAt(bytes, at, 1 << chance.below(8))]]),
+  }
+}
+
 type Setting = {
   readonly chance: Seeded
   readonly vault: Objects
@@ -50,7 +66,6 @@ type Setting = {
 }
 type Change = (setting: Setting) => Map<string, Uint8Array | null>
 
-/** Half of the places lie in the header, where each byte means something. */
 export const flipAt = (bytes: Uint8Array, at: number, mask: number): Uint8Array => {
   const out = Uint8Array.from(bytes)
   out[at] = (out[at] ?? 0) ^ mask

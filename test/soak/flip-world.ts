@@ -13,7 +13,8 @@ const NAMES = ['a', 'b c', 'é', '\xff\xfe', 'x.txt', "q'uote", 'new\nline', '-r
 const BASE = 1_700_000_000_000_000_000n
 
 export type Size = { readonly folders: number; readonly others: number; readonly backups: number }
-const USUAL: Size = { folders: 6, others: 34, backups: 3 }
+export const USUAL: Size = { folders: 6, others: 34, backups: 3 }
+export const TINY: Size = { folders: 1, others: 1, backups: 1 }
 
 export const makeWorld = (chance: Seeded, size = USUAL): World => {
   const writer = createVaultWriter({

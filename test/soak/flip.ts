@@ -1,17 +1,15 @@
 /** Any object damaged, cut, swapped, removed or replayed: exactly the files concerned are named, the others restored. */
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { openCommand } from '#agent/entry/cli/open.ts'
-import { createExtract } from '#agent/io/restore-extract.ts'
-import { openWorld } from '#agent/io/restore-world.ts'
 import { compareOrder, pathOf } from '#shared/format/tree-order.ts'
 import { SECOND } from '#shared/units.ts'
+import { type Line, type OpenRun, runOpen } from '../support/run-open.ts'
 import { differences, type Fact, snapshot } from '../support/same-tree.ts'
 import type { WrittenBackup } from '../support/vault-writer.ts'
 import type { CaseResult, SoakCheck } from './check.ts'
-import { type Damage, makeDamage } from './flip-damage.ts'
+import { type Damage, makeDamage, sweepDamage } from './flip-damage.ts'
 import { affected, type Present } from './flip-oracle.ts'
-import { factsOf, makeWorld, type World } from './flip-world.ts'
+import { factsOf, makeWorld, TINY, USUAL, type World } from './flip-world.ts'
 
 const CASES = 40
 const ROOT = process.geteuid?.() === 0
@@ -19,15 +17,22 @@ const ROOT = process.geteuid?.() === 0
 export const check: SoakCheck = {
   about: 'Damages objects of a vault and restores every backup of it.',
   deadline: 60 * SECOND,
-  round: async (_, chance, folder) => {
-    const world = makeWorld(chance)
-    const other = makeWorld(chance.fork('other'))
+  round: async (index, chance, folder) => {
+    const sweep = index % 2 === 1
+    const world = makeWorld(chance, sweep ? TINY : USUAL)
+    const other = makeWorld(chance.fork('other'), TINY)
     world.writer.writeTo(join(folder, 'bucket'))
     writeFileSync(join(folder, 'identity'), `${world.writer.identity.text}\n`)
+    const { objects } = world.writer
     return Promise.resolve({
       cases: CASES,
-      run: async (_index, dice) =>
-        runCase({ world, folder }, makeDamage(dice, world.writer.objects, other.writer.objects)),
+      run: async (i, dice) =>
+        runCase(
+          { world, folder },
+          sweep
+            ? sweepDamage(dice, objects, ((index - 1) / 2) * CASES + i)
+            : makeDamage(dice, objects, other.writer.objects),
+        ),
       close: async () => Promise.resolve(),
     })
   },
@@ -88,43 +93,17 @@ const checkBackup = async (
   }
 }
 
-/** One object of a line: what the checks below look at. */
-type Line = Readonly<Record<string, unknown>>
-type Run = { readonly exit: number; readonly lines: readonly Line[]; readonly err: string }
-
-/** The whole command, with the work of the threads done in this one: they take longer to start than a case does. */
 const restore = async (
   { writer }: World,
   folder: string,
   { backup, target }: { readonly backup: WrittenBackup; readonly target: string },
-): Promise<Run> => {
-  let out = ''
-  let err = ''
-  const exit = await openCommand(
-    [
-      join(folder, 'bucket'),
-      ...['--identity', join(folder, 'identity'), '--vault', writer.vault],
-      ...['--genesis', writer.fingerprint, '--backup', backup.backup, '--json'],
-      ...['restore', target],
-    ],
-    {
-      ...openWorld(),
-      extractors: (idKey) => ({
-        width: 2,
-        run: createExtract(idKey, 'soak'),
-        close: async () => Promise.resolve(),
-      }),
-    },
-    {
-      out: (text) => (out += text),
-      err: (text) => (err += text),
-      stop: new AbortController().signal,
-    },
-  )
-  const isLine = (value: unknown): value is Line => typeof value === 'object' && value !== null
-  const lines = out.split('\n').filter((line) => line !== '')
-  return { exit, err, lines: lines.map((line): unknown => JSON.parse(line)).filter(isLine) }
-}
+): Promise<OpenRun> =>
+  runOpen([
+    join(folder, 'bucket'),
+    ...['--identity', join(folder, 'identity'), '--vault', writer.vault],
+    ...['--genesis', writer.fingerprint, '--backup', backup.backup, '--json'],
+    ...['restore', target],
+  ])
 
 const bytesOf = (line: Line, name: string): string => {
   const text = line[name]
@@ -134,7 +113,7 @@ const bytesOf = (line: Line, name: string): string => {
 }
 
 /** Every path that the command says is not restored; all of them where it says that nothing can be. */
-const reported = (run: Run, backup: WrittenBackup): Set<string> => {
+const reported = (run: OpenRun, backup: WrittenBackup): Set<string> => {
   const places = backup.files.map(({ test }) => test)
   if (run.lines.some((line) => line['event'] === 'error')) {
     return new Set(places.map(({ dir, name }) => pathOf(dir, name)))
