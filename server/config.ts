@@ -107,6 +107,7 @@ export const placesIn = (data: string): Readonly<Record<PlaceName, string>> => (
   embeddedStorage: join(data, 'embedded-storage'),
   postgres: join(data, 'postgres'),
   s3: join(data, 's3'),
+  s3Credentials: join(data, 's3-credentials'),
   agent: join(data, 'agent'),
   logs: join(data, 'logs'),
 })
@@ -119,5 +120,6 @@ type PlaceName =
   | 'embeddedStorage'
   | 'postgres'
   | 's3'
+  | 's3Credentials'
   | 'agent'
   | 'logs'

@@ -27,6 +27,15 @@ const freshCredentials = (): EmbeddedStorage['credentials'] => ({
   secret_access_key: randomBytes(32).toString('base64url'),
 })
 
+/** For the stock clients of whoever owns the data folder: `AWS_SHARED_CREDENTIALS_FILE` names this file. */
+const credentialsFile = ({ access_key_id, secret_access_key }: StorageInput): string =>
+  [
+    '[default]',
+    `aws_access_key_id = ${access_key_id}`,
+    `aws_secret_access_key = ${secret_access_key}`,
+    '',
+  ].join('\n')
+
 /** Serves the folder as S3, under the credentials that the database has for it. */
 export const startLocalStorage = async (
   config: Config,
@@ -76,6 +85,7 @@ export const settleLocalStorage = async (
   base: Base,
   of: LocalStorage & { readonly caller: Caller; readonly added: StorageId | null },
 ): Promise<void> => {
+  await writePrivate(placesIn(config.data).s3Credentials, credentialsFile(of.input))
   if (of.known !== null) {
     await moveEmbeddedStorage(base.database.db, of.known.id, of.endpoint.url)
     return
