@@ -137,7 +137,7 @@ export const must = <T extends keyof Orders>(order: { type: string }, type: T): 
 
 /** Asks for grants, puts, and reports as stored. */
 export const upload = async (
-  agent: ScriptedAgent,
+  agent: Pick<ScriptedAgent, 'ask'>,
   run: { readonly run: string; readonly epoch: number },
   objects: readonly TestObject[],
 ): Promise<readonly Grant[]> => {
@@ -159,8 +159,8 @@ export const upload = async (
 
 /** Writes signer 0 and key 0 of a new vault and reports it opened. */
 export const openNewVault = async (
-  agent: ScriptedAgent,
-  me: AgentKeysAndState,
+  agent: Pick<ScriptedAgent, 'ask'>,
+  me: Pick<AgentKeysAndState, 'signing'>,
   [world, start]: readonly [World, BackupStart],
 ): Promise<Uint8Array> => {
   const genesis = encodeGenesis(
@@ -191,7 +191,7 @@ export const openNewVault = async (
 
 /** Numbers, packs and a tree, then the pages and the record: all but `commit.finish`. */
 export const writeBackup = async (
-  agent: ScriptedAgent,
+  agent: Pick<ScriptedAgent, 'ask'>,
   start: BackupStart,
   count = 2,
 ): Promise<{ readonly packs: readonly number[]; readonly grants: readonly Grant[] }> => {
