@@ -48,14 +48,19 @@ export type BlockWriter = {
   take(): Uint8Array
 }
 
+/** A block as it lies in the file, and unpacked. */
+export type LocalBlock = { readonly raw: Buffer; readonly packed: Uint8Array }
+
 /** A run of unchanged records of one block. */
 export type Run = {
-  readonly block: Buffer
+  readonly block: LocalBlock
   readonly from: number
   readonly to: number
   readonly dir: Bytes
   readonly endDir: Bytes
 }
+
+export const isWholeBlock = (run: Run): boolean => run.from === 0 && run.to === run.block.raw.length
 
 const PLAIN = /^[\x20-\x7e]*$/
 
@@ -106,7 +111,7 @@ export const createBlockWriter = (): BlockWriter => {
     copy: ({ block, from, to, dir, endDir }) => {
       enter(dir)
       reserve(to - from)
-      block.copy(buffer, size, from, to)
+      block.raw.copy(buffer, size, from, to)
       size += to - from
       current = endDir
     },
@@ -148,125 +153,105 @@ const writeHead = (
   buffer.writeDoubleLE(signature?.ino ?? 0, at + 48)
 }
 
-/** Walks the records of one local tree; at each stop it stands on one entry. */
+/** Walks the records of one local tree; at each stop it stands on one entry. Changed by `advance` alone. */
 export type Cursor = {
-  /** Whether it stands on an entry; false before the first `next` and after the last. */
-  readonly valid: boolean
-  readonly dir: Bytes
-  readonly name: Bytes
-  readonly isFile: boolean
-  readonly isDirectory: boolean
-  readonly hasContent: boolean
-  readonly block: Buffer
-  readonly from: number
-  readonly to: number
-  /** Whether `run` ends with the entry before this one, in the same block. */
-  follows(run: Run): boolean
-  next(): void
-  /** Whether this settled entry is the one that `stat` describes, unchanged. */
-  matches(signature: Signature): boolean
-  line(): string
-  uses(): Uses
+  /** Whether it stands on an entry; false before the first `advance` and after the last. */
+  valid: boolean
+  dir: Bytes
+  name: Bytes
+  block: LocalBlock
+  /** Bytes of the record in the block. */
+  from: number
+  to: number
+  flags: number
+  /** Where the entry before this one ended. */
+  before: number
+  beforeBlock: LocalBlock
+  readonly nextBlock: () => LocalBlock | null
 }
 
-const NO_BLOCK = Buffer.alloc(0)
+const NO_BLOCK: LocalBlock = { raw: Buffer.alloc(0), packed: new Uint8Array() }
 
-/** `nextBlock` gives raw blocks in order, null at the end. */
-export const createCursor = (nextBlock: () => Buffer | null): Cursor => {
-  let block: Buffer = NO_BLOCK
-  let from = 0
-  let to = 0
-  let flags = 0
-  let dir: Bytes = ''
-  let name: Bytes = ''
-  let valid = false
-  let before = 0
-  let beforeBlock: Buffer = NO_BLOCK
-  const lineAt = (): number => from + ENTRY_HEAD + name.length
-  const lineEnd = (): number => lineAt() + block.readUInt32LE(from + 8)
-  /** Moves to the next record; false at the end of the last block. */
-  const step = (): boolean => {
-    from = to
-    while (from >= block.length) {
-      const following = nextBlock()
-      if (following === null) return false
-      block = following
-      from = 0
-    }
-    to = from + block.readUInt32LE(from)
-    const word = block.readUInt32LE(from + 4)
-    flags = word & 0xff
-    const nameLength = word >>> 16
-    if ((flags & DIRECTORY) !== 0) {
-      dir = block.toString('latin1', from + MARKER_HEAD, from + MARKER_HEAD + nameLength)
-    } else name = block.toString('latin1', from + ENTRY_HEAD, from + ENTRY_HEAD + nameLength)
-    return true
+/** `nextBlock` gives the blocks in order, null at the end. */
+export const createCursor = (nextBlock: () => LocalBlock | null): Cursor => ({
+  valid: false,
+  dir: '',
+  name: '',
+  block: NO_BLOCK,
+  from: 0,
+  to: 0,
+  flags: 0,
+  before: 0,
+  beforeBlock: NO_BLOCK,
+  nextBlock,
+})
+
+/** Moves to the next record; false at the end of the last block. */
+const step = (at: Cursor): boolean => {
+  at.from = at.to
+  while (at.from >= at.block.raw.length) {
+    const following = at.nextBlock()
+    if (following === null) return false
+    at.block = following
+    at.from = 0
   }
-  return {
-    get valid() {
-      return valid
-    },
-    get dir() {
-      return dir
-    },
-    get name() {
-      return name
-    },
-    get isFile() {
-      return (flags & IS_FILE) !== 0
-    },
-    get isDirectory() {
-      return (flags & IS_DIRECTORY) !== 0
-    },
-    get hasContent() {
-      return (flags & HAS_CONTENT) !== 0
-    },
-    get block() {
-      return block
-    },
-    get from() {
-      return from
-    },
-    get to() {
-      return to
-    },
-    follows: (run) => run.block === block && beforeBlock === block && run.to === before,
-    next: () => {
-      before = to
-      beforeBlock = block
-      do valid = step()
-      while (valid && (flags & DIRECTORY) !== 0)
-    },
-    matches: (now) =>
-      (flags & SETTLED) !== 0 &&
-      block.readDoubleLE(from + 16) === now.size &&
-      block.readDoubleLE(from + 24) === now.mtimeMs &&
-      block.readDoubleLE(from + 32) === now.ctimeMs &&
-      block.readDoubleLE(from + 48) === now.ino &&
-      block.readDoubleLE(from + 40) === now.dev,
-    line: () =>
-      (flags & ASCII) !== 0
-        ? block.toString('latin1', lineAt(), lineEnd())
-        : block.toString('utf8', lineAt(), lineEnd()),
-    uses: () => {
-      const uses: [number, number][] = []
-      for (let at = lineEnd(); at < to; at += 16) {
-        uses.push([block.readDoubleLE(at), block.readDoubleLE(at + 8)])
-      }
-      return uses
-    },
-  }
+  const { raw } = at.block
+  const { from } = at
+  at.to = from + raw.readUInt32LE(from)
+  const word = raw.readUInt32LE(from + 4)
+  at.flags = word & 0xff
+  const nameLength = word >>> 16
+  if ((at.flags & DIRECTORY) !== 0)
+    at.dir = raw.toString('latin1', from + MARKER_HEAD, from + MARKER_HEAD + nameLength)
+  else at.name = raw.toString('latin1', from + ENTRY_HEAD, from + ENTRY_HEAD + nameLength)
+  return true
 }
 
-/** The entries of a run, in order; `use` gets the cursor standing on each. */
-export const eachOf = (run: Run, use: (dir: Bytes, cursor: Cursor) => void): void => {
-  let given = false
-  const part = run.block.subarray(run.from, run.to)
-  const cursor = createCursor(() => {
-    if (given) return null
-    given = true
-    return part
-  })
-  for (cursor.next(); cursor.valid; cursor.next())
-    use(cursor.dir === '' ? run.dir : cursor.dir, cursor)
+export const advance = (at: Cursor): void => {
+  at.before = at.to
+  at.beforeBlock = at.block
+  do at.valid = step(at)
+  while (at.valid && (at.flags & DIRECTORY) !== 0)
+}
+
+/** Whether `run` ends with the entry before this one, in the same block. */
+export const follows = (at: Cursor, run: Run): boolean =>
+  run.block === at.block && at.beforeBlock === at.block && run.to === at.before
+
+/** Whether this settled entry is the one that `now` describes, unchanged. */
+export const isUnchanged = ({ flags, block, from }: Cursor, now: Signature): boolean => {
+  const { raw } = block
+  return (
+    (flags & SETTLED) !== 0 &&
+    raw.readDoubleLE(from + 16) === now.size &&
+    raw.readDoubleLE(from + 24) === now.mtimeMs &&
+    raw.readDoubleLE(from + 32) === now.ctimeMs &&
+    raw.readDoubleLE(from + 48) === now.ino &&
+    raw.readDoubleLE(from + 40) === now.dev
+  )
+}
+
+export const isFileAt = ({ flags }: Cursor): boolean => (flags & IS_FILE) !== 0
+export const isDirectoryAt = ({ flags }: Cursor): boolean => (flags & IS_DIRECTORY) !== 0
+export const hasContentAt = ({ flags }: Cursor): boolean => (flags & HAS_CONTENT) !== 0
+
+const lineStart = ({ from, name }: Cursor): number => from + ENTRY_HEAD + name.length
+const lineEnd = (at: Cursor): number => lineStart(at) + at.block.raw.readUInt32LE(at.from + 8)
+
+export const lineAt = (at: Cursor): string =>
+  at.block.raw.toString((at.flags & ASCII) !== 0 ? 'latin1' : 'utf8', lineStart(at), lineEnd(at))
+
+/** What a file with content lists uses; empty for every other entry. */
+export const listedUsesAt = (at: Cursor): Uses => {
+  const { raw } = at.block
+  const uses: [number, number][] = []
+  for (let pair = lineEnd(at); pair < at.to; pair += 16)
+    uses.push([raw.readDoubleLE(pair), raw.readDoubleLE(pair + 8)])
+  return uses
+}
+
+/** A cursor over the entries of a run alone; its `dir` is right from the first on. */
+export const cursorOf = (run: Run): Cursor => {
+  const end = { raw: run.block.raw.subarray(0, run.to), packed: run.block.packed }
+  return { ...createCursor(() => null), block: end, to: run.from, dir: run.dir }
 }

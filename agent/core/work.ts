@@ -17,8 +17,8 @@ export type Work = {
   renew(run: string, epoch: number): void
   stop(run: string, why: Error): void
   remove(run: string): void
-  runs(): readonly { readonly run: string; readonly epoch: number }[]
-  epochOf(run: string): number
+  readonly runs: () => readonly { readonly run: string; readonly epoch: number }[]
+  readonly epochOf: (run: string) => number
 }
 
 /** Runs that wait behind one another; a heartbeat lists at most a hundred. */

@@ -3,11 +3,17 @@ import { encode } from '#shared/protocol/codec.ts'
 import type { Challenge, Connect, Enroll, Refused, Welcome } from '#shared/protocol/hello.ts'
 import type { Order } from '#shared/protocol/orders.ts'
 import type { Report } from '#shared/protocol/reports.ts'
-import { openAgent, stepAgent, type AgentEvent, type AgentState } from '#shared/protocol/session.ts'
+import {
+  type AgentEffect,
+  type AgentEvent,
+  type AgentState,
+  openAgent,
+  stepAgent,
+} from '#shared/protocol/session.ts'
 import { PROTOCOL } from '#shared/protocol/version.ts'
 import { SECOND } from '#shared/units.ts'
 import type { Clock } from '#shared/world.ts'
-import type { Dial } from '../ports.ts'
+import type { Dial, Socket } from '../ports.ts'
 
 export type Conversation = {
   /** Who we are, for this challenge. */
@@ -29,45 +35,51 @@ export type Connection = {
 /** The session decides by time alone what is silent; it is asked this often. */
 const TICK = SECOND
 
-export const connect = (dial: Dial, url: string, clock: Clock, talk: Conversation): Connection => {
+type Line = { readonly dial: Dial; readonly url: string; readonly clock: Clock }
+
+/** What one effect of the session asks for. */
+const perform = (
+  effect: Exclude<AgentEffect, { kind: 'challenged' }>,
+  { socket, talk, end }: { socket: Socket; talk: Conversation; end: (reason: string) => void },
+): void => {
+  switch (effect.kind) {
+    case 'send':
+      socket.send(encode(effect.message))
+      break
+    case 'close':
+      socket.close(effect.code, effect.reason)
+      end(effect.reason)
+      break
+    case 'opened':
+      talk.opened(effect.message)
+      break
+    case 'deliver':
+      talk.order(effect.message)
+      break
+    case 'beat':
+      talk.beat()
+      break
+    case 'turned-away':
+      talk.turnedAway(effect.problem)
+      break
+  }
+}
+
+export const connect = ({ dial, url, clock }: Line, talk: Conversation): Connection => {
   let state: AgentState = openAgent(PROTOCOL, clock.monotonic())
   const ended = new AbortController()
-  let finish: (reason: string) => void = () => undefined
-  const over = new Promise<string>((resolve) => {
-    finish = resolve
-  })
+  const { promise: over, resolve } = Promise.withResolvers<string>()
   const end = (reason: string): void => {
     ended.abort()
-    finish(reason)
+    resolve(reason)
   }
   const feed = (event: AgentEvent): void => {
     const [next, effects] = stepAgent(state, event, clock.monotonic())
     state = next
     for (const effect of effects) {
-      switch (effect.kind) {
-        case 'send':
-          socket.send(encode(effect.message))
-          break
-        case 'close':
-          socket.close(effect.code, effect.reason)
-          end(effect.reason)
-          break
-        case 'challenged':
-          feed({ kind: 'introduce', message: talk.introduce(effect.message) })
-          break
-        case 'opened':
-          talk.opened(effect.message)
-          break
-        case 'deliver':
-          talk.order(effect.message)
-          break
-        case 'beat':
-          talk.beat()
-          break
-        case 'turned-away':
-          talk.turnedAway(effect.problem)
-          break
-      }
+      if (effect.kind === 'challenged')
+        feed({ kind: 'introduce', message: talk.introduce(effect.message) })
+      else perform(effect, { socket, talk, end })
     }
   }
   const socket = dial(url, {

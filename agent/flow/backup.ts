@@ -119,9 +119,8 @@ const walk = async (run: Run, pass: Pass): Promise<Pick<WalkResult, 'fence' | 'c
       await lineUp.room()
     }
     await drive(run, scanner, [reader.room, segments.room, lineUpRoom])
-    reader.flush()
-    await crew.settle()
-    await lineUp.room()
+    await reader.idle()
+    lineUp.end()
     const fence = await tree.end()
     local.finish()
     return { fence, content: live.uses() }

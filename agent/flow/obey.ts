@@ -10,12 +10,12 @@ import type { RunLink } from '../ports.ts'
 export type ObeyParts = {
   readonly log: Log
   /** The control plane as this run sees it. */
-  linkFor(run: string): RunLink
+  readonly linkFor: (run: string) => RunLink
   /** Resolves when everything told so far has been sent. */
-  drained(): Promise<void>
+  readonly drained: () => Promise<void>
   /** Fingerprint that a person confirmed for a vault; null for none. */
-  pinned(vault: string): string | null
-  backup(order: BackupStart, link: RunLink, stop: AbortSignal): Promise<void>
+  readonly pinned: (vault: string) => string | null
+  readonly backup: (order: BackupStart, link: RunLink, stop: AbortSignal) => Promise<void>
 }
 
 export type Obey = {
@@ -36,65 +36,76 @@ export const problemFrom = (error: unknown): Problem => {
   return { code: known.code, message: known.message.slice(0, 2000), details: { ...known.details } }
 }
 
-export const createObey = (parts: ObeyParts): Obey => {
-  const { log } = parts
-  const work: Work = createWork()
+type State = ObeyParts & {
+  readonly work: Work
   /** One run at a time: two would share the memory and the disks that each is measured by. */
-  let last: Promise<void> = Promise.resolve()
-  const leaving = new Set<Promise<void>>()
+  last: Promise<void>
+  readonly leaving: Set<Promise<void>>
+}
 
-  const end = (order: BackupStart, error: unknown): void => {
-    const code = error instanceof Failure ? error.code : 'INTERNAL_AGENT'
-    log.error(
-      { run: order.run, code, problem: problemOf(error) },
-      'the backup ended without a commit',
-    )
-    if (code === 'LEASE_LOST') return
-    const status = code === 'CANCELED' ? 'canceled' : 'failed'
-    parts.linkFor(order.run).tell('backup.ended', { status, problem: problemFrom(error) })
+/** A run is listed in heartbeats until its last word is out (PROTOCOL.md, "Runs, epochs, leases"). */
+const release = ({ work, leaving, drained }: State, run: string): void => {
+  const left = drained().then(() => {
+    work.remove(run)
+    leaving.delete(left)
+  })
+  leaving.add(left)
+}
+
+const end = ({ log, linkFor }: State, order: BackupStart, error: unknown): void => {
+  const code = error instanceof Failure ? error.code : 'INTERNAL_AGENT'
+  log.error(
+    { run: order.run, code, problem: problemOf(error) },
+    'the backup ended without a commit',
+  )
+  if (code === 'LEASE_LOST') return
+  const status = code === 'CANCELED' ? 'canceled' : 'failed'
+  linkFor(order.run).tell('backup.ended', { status, problem: problemFrom(error) })
+}
+
+const perform = async (state: State, order: BackupStart, stop: AbortSignal): Promise<void> => {
+  const { log, linkFor, backup } = state
+  try {
+    stop.throwIfAborted()
+    log.info({ run: order.run, job: order.job_name }, 'the backup begins')
+    await backup(order, linkFor(order.run), stop)
+    log.info({ run: order.run }, 'the backup is committed')
+  } catch (error) {
+    end(state, order, stop.aborted ? stop.reason : error)
+  } finally {
+    release(state, order.run)
   }
-  /** A run is listed in heartbeats until its last word is out (PROTOCOL.md, "Runs, epochs, leases"). */
-  const release = (run: string): void => {
-    const left = parts.drained().then(() => {
-      work.remove(run)
-      leaving.delete(left)
-    })
-    leaving.add(left)
+}
+
+const refuse = (state: State, order: BackupStart, problem: Error): void => {
+  const { log, work, linkFor } = state
+  log.error({ run: order.run, problem: problem.message }, 'the backup is refused')
+  work.add(order.run, order.epoch)
+  linkFor(order.run).tell('backup.refused', { problem: problemFrom(problem) })
+  release(state, order.run)
+}
+
+const begin = (state: State, order: BackupStart): void => {
+  const { work, pinned, linkFor } = state
+  const decision = work.decide(order.run, {
+    asked: recipientsFingerprint(order.vault.recipients),
+    pinned: pinned(order.vault.id),
+  })
+  if (decision.do === 'refuse') {
+    refuse(state, order, decision.problem)
+    return
   }
-  const perform = async (order: BackupStart, stop: AbortSignal): Promise<void> => {
-    try {
-      stop.throwIfAborted()
-      log.info({ run: order.run, job: order.job_name }, 'the backup begins')
-      await parts.backup(order, parts.linkFor(order.run), stop)
-      log.info({ run: order.run }, 'the backup is committed')
-    } catch (error) {
-      end(order, stop.aborted ? stop.reason : error)
-    } finally {
-      release(order.run)
-    }
-  }
-  const refuse = (order: BackupStart, problem: Error): void => {
-    log.error({ run: order.run, problem: problem.message }, 'the backup is refused')
-    work.add(order.run, order.epoch)
-    parts.linkFor(order.run).tell('backup.refused', { problem: problemFrom(problem) })
-    release(order.run)
-  }
-  const begin = (order: BackupStart): void => {
-    const decision = work.decide(order.run, {
-      asked: recipientsFingerprint(order.vault.recipients),
-      pinned: parts.pinned(order.vault.id),
-    })
-    if (decision.do === 'refuse') {
-      refuse(order, decision.problem)
-      return
-    }
-    const stop = work.add(order.run, order.epoch)
-    parts.linkFor(order.run).tell('backup.accepted', {})
-    if (decision.do === 'start') last = last.then(async () => await perform(order, stop))
-  }
+  const stop = work.add(order.run, order.epoch)
+  linkFor(order.run).tell('backup.accepted', {})
+  if (decision.do === 'start') state.last = state.last.then(async () => perform(state, order, stop))
+}
+
+export const createObey = (parts: ObeyParts): Obey => {
+  const work = createWork()
+  const state: State = { ...parts, work, last: Promise.resolve(), leaving: new Set() }
   return {
     order: (order) => {
-      if (order.type === 'backup.start') begin(order)
+      if (order.type === 'backup.start') begin(state, order)
       else work.stop(order.run, fail('CANCELED'))
     },
     runs: work.runs,
@@ -105,8 +116,8 @@ export const createObey = (parts: ObeyParts): Obey => {
     },
     stop: async () => {
       for (const { run } of work.runs()) work.stop(run, fail('AGENT_STOPPED'))
-      await last
-      await Promise.all(leaving)
+      await state.last
+      await Promise.all(state.leaving)
     },
   }
 }

@@ -42,7 +42,7 @@ export const openBase = (state: StateFolder, path: string | null): Base => {
   return {
     cursor: createCursor(() => {
       const packed = source?.next() ?? null
-      return packed === null ? null : view(decodeFrame(packed, MOST_BLOCK))
+      return packed === null ? null : { raw: view(decodeFrame(packed, MOST_BLOCK)), packed }
     }),
     close: () => source?.close(),
   }

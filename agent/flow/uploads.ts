@@ -127,9 +127,9 @@ export const createUploads = (parts: UploadParts, stop: AbortSignal): Uploads =>
     const answer = await link.request('grants.request', { objects: wanted }, stop)
     return matchGrants(objects, answer.grants)
   })
-  const confirmations = createBatcher<Stored, void>(OBJECTS_A_REQUEST, async (objects) => {
+  const confirmations = createBatcher<Stored, 'confirmed'>(OBJECTS_A_REQUEST, async (objects) => {
     await link.request('objects.stored', { objects: [...objects] }, stop)
-    return objects.map(() => undefined)
+    return objects.map(() => 'confirmed')
   })
   const send = async (object: Outgoing): Promise<string> => {
     await puts.enter()

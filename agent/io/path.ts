@@ -1,6 +1,5 @@
 import type { Bytes } from '#shared/format/tree-order.ts'
 
-// eslint-disable-next-line no-control-regex
 const ASCII = /^[\x00-\x7f]*$/
 
 /** A byte path for node:fs: the string itself where it is ASCII (faster), else its bytes. */

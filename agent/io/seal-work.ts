@@ -4,29 +4,24 @@
  */
 import { createBlobIds, WHOLE_LIMIT } from '#shared/format/blob-id.ts'
 import { createChunker, MAX_CHUNK, type Chunker } from '#shared/format/chunker.ts'
-import { FRAME_TARGET, frameOf, MAX_PIECES } from '#shared/format/frame.ts'
-import { parseRecipient } from '#shared/format/keys.ts'
-import { createPackWriter, type PackWriter, type Piece } from '#shared/format/pack.ts'
+import { FRAME_TARGET, MAX_PIECES } from '#shared/format/frame.ts'
+import type { Piece } from '#shared/format/pack.ts'
 import type { Bytes } from '#shared/format/tree-order.ts'
 import { fail } from '#shared/errors.ts'
-import type { Random } from '#shared/world.ts'
-import { sealObject } from '../core/seal-object.ts'
-import { ARENA, type Placed, type ReadFiles, type Sealed } from '../core/sealing.ts'
+import { ARENA, type Placed, type ReadFiles } from '../core/sealing.ts'
 import type { SealingSetup, Segments, Window } from '../ports.ts'
+import { createPacker, type Packer, type WorkWorld } from './packer.ts'
 import { readPart, readWholes, type Content } from './read-files.ts'
 
+/** `reading` is to be named in `place`. */
+export type Read = { readonly reading: number; readonly files: ReadFiles }
+
 export type Work = {
-  files(paths: readonly Bytes[]): { readonly reading: number; readonly files: ReadFiles }
-  window(window: Window): { readonly reading: number; readonly files: ReadFiles }
+  files(paths: readonly Bytes[]): Read
+  window(window: Window): Read
   place(reading: number, fresh: Uint8Array, numbers: readonly number[]): Placed
   segments(segments: Segments, numbers: readonly number[]): Placed
   flush(kind: 'pack' | 'tree'): void
-}
-
-export type WorkWorld = {
-  readonly random: Random
-  readonly now: () => number
-  readonly onSealed: (sealed: Sealed) => void
 }
 
 /** Cuts a file's content, which lies at `[start, end)` of the arena; `whole` when its end is the file's. */
@@ -43,38 +38,6 @@ const cutContent = (chunker: Chunker, content: Content, arena: Uint8Array): numb
 }
 
 type Bundle = { readonly arena: Uint8Array; readonly pieces: readonly Piece[] }
-
-/** Open pack of one kind: appends frames, seals when full. */
-type Packer = {
-  append(content: Uint8Array, pieces: readonly Piece[], numbers: number[]): [number, number, number]
-  flush(): void
-}
-
-const createPacker = (kind: 'pack' | 'tree', setup: SealingSetup, world: WorkWorld): Packer => {
-  const recipients = setup[kind].map(parseRecipient)
-  let writer: PackWriter | null = null
-  let no = 0
-  const flush = (): void => {
-    if (writer === null || no === 0) return
-    const sealed = sealObject(writer.finish(), recipients, world.random)
-    world.onSealed({ kind, no, ...sealed })
-    writer.reset()
-    no = 0
-  }
-  return {
-    append: (content, pieces, numbers) => {
-      // The writer's memory is taken only by threads that write packs of this kind.
-      writer ??= createPackWriter({ target: setup.packBytes })
-      if (no === 0) no = numbers.shift() ?? 0
-      if (no === 0) throw fail('INTERNAL_AGENT', { problem: 'no pack number was at hand' })
-      const frame = frameOf(content)
-      const place: [number, number, number] = [no, writer.add(frame, pieces), frame.length]
-      if (writer.full) flush()
-      return place
-    },
-    flush,
-  }
-}
 
 /** Fresh pieces in order → bundles of neighbours that share a frame of up to 1 MiB. */
 function* bundlesOf(
@@ -120,51 +83,76 @@ const framed = (pieces: readonly Piece[]): Piece[] => {
 }
 
 type Held = { readonly arena: Buffer; readonly pieces: readonly Piece[] }
+type Cut = Pick<ReadFiles, 'pieceCounts' | 'ids' | 'lengths'>
 
-export const createWork = (setup: SealingSetup, world: WorkWorld): Work => {
+/** Cuts and names: contents of an arena → their pieces. */
+const createCutting = (
+  setup: SealingSetup,
+): ((arena: Buffer, contents: readonly Content[]) => { pieces: readonly Piece[]; cut: Cut }) => {
   const chunker = createChunker(setup.chunkerKey)
   const nameOf = createBlobIds(setup.idKey)
-  const packers = {
-    pack: createPacker('pack', setup, world),
-    tree: createPacker('tree', setup, world),
+  return (arena, contents) => {
+    const pieces: Piece[] = []
+    const pieceCounts = new Uint32Array(contents.length)
+    for (const [index, content] of contents.entries()) {
+      let offset = content.start
+      for (const end of cutContent(chunker, content, arena)) {
+        pieces.push({ id: nameOf(arena.subarray(offset, end)), offset, length: end - offset })
+        pieceCounts[index] = (pieceCounts[index] ?? 0) + 1
+        offset = end
+      }
+    }
+    const ids = new Uint8Array(32 * pieces.length)
+    for (const [index, piece] of pieces.entries()) ids.set(piece.id, 32 * index)
+    const lengths = Uint32Array.from(pieces, (piece) => piece.length)
+    return { pieces, cut: { pieceCounts, ids, lengths } }
   }
+}
+
+const appendFresh = (
+  packer: Packer,
+  { arena, pieces }: Held,
+  fresh: Uint8Array,
+  numbers: readonly number[],
+): Placed => {
+  const unused = [...numbers]
+  const places: number[] = []
+  for (const bundle of bundlesOf(arena, pieces, fresh)) {
+    const inFrame = framed(bundle.pieces)
+    const at = packer.append(contentOf(bundle), inFrame, unused)
+    for (const piece of inFrame) places.push(...at, piece.offset)
+  }
+  return { places: Float64Array.from(places), unused }
+}
+
+const appendSegments = (packer: Packer, segments: Segments, numbers: readonly number[]): Placed => {
+  const unused = [...numbers]
+  const places = segments.flatMap(({ bytes, id }) => {
+    const piece = { id, offset: 0, length: bytes.length }
+    return [...packer.append(bytes, [piece], unused), 0]
+  })
+  return { places: Float64Array.from(places), unused }
+}
+
+export const createWork = (setup: SealingSetup, world: WorkWorld): Work => {
+  const cutting = createCutting(setup)
+  const pack = createPacker('pack', setup, world)
+  const tree = createPacker('tree', setup, world)
   const free: Buffer[] = []
   const held = new Map<number, Held>()
   let readings = 0
-
-  const cutAll = (arena: Buffer, contents: readonly Content[]): [Piece[], Uint32Array] => {
-    const pieces: Piece[] = []
-    const counts = new Uint32Array(contents.length)
-    for (const [index, content] of contents.entries()) {
-      let offset = content.start
-      for (const cut of cutContent(chunker, content, arena)) {
-        pieces.push({ id: nameOf(arena.subarray(offset, cut)), offset, length: cut - offset })
-        counts[index] = (counts[index] ?? 0) + 1
-        offset = cut
-      }
-    }
-    return [pieces, counts]
-  }
-
+  const arenaOf = (): Buffer => free.pop() ?? Buffer.allocUnsafeSlow(ARENA)
+  /** Keeps arena and pieces until it is known which of them are new. */
   const keep = (
     arena: Buffer,
-    read: Omit<ReadFiles, 'pieceCounts' | 'ids' | 'lengths' | 'next'>,
+    read: Omit<ReadFiles, keyof Cut | 'next'>,
     contents: readonly Content[],
-  ): { reading: number; files: ReadFiles } => {
-    const [pieces, pieceCounts] = cutAll(arena, contents)
-    const ids = new Uint8Array(32 * pieces.length)
-    const lengths = new Uint32Array(pieces.length)
-    for (const [index, piece] of pieces.entries()) {
-      ids.set(piece.id, 32 * index)
-      lengths[index] = piece.length
-    }
+  ): Read => {
+    const { pieces, cut } = cutting(arena, contents)
     readings += 1
     held.set(readings, { arena, pieces })
-    return { reading: readings, files: { ...read, pieceCounts, ids, lengths, next: -1 } }
+    return { reading: readings, files: { ...read, ...cut, next: -1 } }
   }
-
-  const arenaOf = (): Buffer => free.pop() ?? Buffer.allocUnsafeSlow(ARENA)
-
   return {
     files: (paths) => {
       const arena = arenaOf()
@@ -183,24 +171,11 @@ export const createWork = (setup: SealingSetup, world: WorkWorld): Work => {
       const taken = held.get(reading)
       if (taken === undefined) throw fail('INTERNAL_AGENT', { problem: 'an unknown reading' })
       held.delete(reading)
-      const left = [...numbers]
-      const places: number[] = []
-      for (const bundle of bundlesOf(taken.arena, taken.pieces, fresh)) {
-        const pieces = framed(bundle.pieces)
-        const at = packers.pack.append(contentOf(bundle), pieces, left)
-        for (const piece of pieces) places.push(...at, piece.offset)
-      }
+      const placed = appendFresh(pack, taken, fresh, numbers)
       free.push(taken.arena)
-      return { places: Float64Array.from(places), unused: left }
+      return placed
     },
-    segments: (segments, numbers) => {
-      const left = [...numbers]
-      const places = segments.flatMap(({ bytes, id }) => {
-        const piece = { id, offset: 0, length: bytes.length }
-        return [...packers.tree.append(bytes, [piece], left), 0]
-      })
-      return { places: Float64Array.from(places), unused: left }
-    },
-    flush: (kind) => packers[kind].flush(),
+    segments: (segments, numbers) => appendSegments(tree, segments, numbers),
+    flush: (kind) => (kind === 'pack' ? pack : tree).flush(),
   }
 }

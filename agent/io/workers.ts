@@ -8,7 +8,10 @@ import type { Answer, Result, Task, Work } from './seal-messages.ts'
 /** One is read while the other waits for the answer which of its blobs are new. */
 const READINGS_A_THREAD = 2
 
-type Waiting = { resolve(result: Result): void; reject(error: Error): void }
+type Waiting = {
+  readonly resolve: (result: Result) => void
+  readonly reject: (error: Error) => void
+}
 
 type Thread = {
   readonly ask: (work: Work) => Promise<Result>

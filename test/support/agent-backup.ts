@@ -5,7 +5,7 @@ import { randomBytes } from 'node:crypto'
 import { makeIdentity, makeSigningKey, type Identity } from '#shared/format/keys.ts'
 import { toBase64url } from '#shared/format/bytes.ts'
 import type { FilesSource } from '#shared/protocol/orders.ts'
-import type { Log } from '#shared/world.ts'
+import type { Clock, Log } from '#shared/world.ts'
 import { runBackup, type BackupParts } from '#agent/flow/backup.ts'
 import type { FileSystem, Reading, Sealers } from '#agent/ports.ts'
 import { nodeFileSystem } from '#agent/io/node-fs.ts'
@@ -22,11 +22,21 @@ const silent: Log = {
   error: () => undefined,
 }
 
+/** Ten seconds ahead, so that what a test has just written counts as settled. */
+const later = (): number => Date.now() + 10_000
+
+/** Waits a fiftieth of what it is told. */
+const hurried: Clock = {
+  ...systemClock,
+  now: later,
+  sleep: async (span, stop) => await systemClock.sleep(span / 50, stop),
+}
+
 /** The sealing threads without threads: the same work, one call after the other. */
-export const inlineSealers = (width = 2): Sealers => ({
+export const inlineSealers = (width = 2, now: () => number = later): Sealers => ({
   width,
   start: (setup, onSealed) => {
-    const work = createWork(setup, { random: systemRandom, now: () => Date.now(), onSealed })
+    const work = createWork(setup, { random: systemRandom, now, onSealed })
     const readingOf = (read: ReturnType<typeof work.files>): Reading => ({
       files: read.files,
       place: async (fresh, numbers) =>
@@ -37,11 +47,21 @@ export const inlineSealers = (width = 2): Sealers => ({
       window: async (window) => await Promise.resolve(readingOf(work.window(window))),
       segments: async (segments, numbers) =>
         await Promise.resolve(work.segments(segments, numbers)),
-      flush: async (kind) => await Promise.resolve(work.flush(kind)),
+      flush: async (kind) => {
+        await Promise.resolve()
+        work.flush(kind)
+      },
       close: async () => await Promise.resolve(),
     }
   },
 })
+
+export type Changes = {
+  readonly sources?: FilesSource[]
+  readonly fs?: FileSystem
+  readonly sealers?: Sealers
+  readonly stop?: AbortSignal
+}
 
 export type Rig = {
   readonly folder: string
@@ -51,12 +71,7 @@ export type Rig = {
   readonly cp: ControlPlane
   readonly identity: Identity
   /** Runs one backup; throws what the run throws. */
-  backup(changes?: {
-    sources?: FilesSource[]
-    fs?: FileSystem
-    sealers?: Sealers
-    stop?: AbortSignal
-  }): Promise<void>
+  backup(changes?: Changes): Promise<void>
   /** The newest committed backup. */
   read(): ReadBack
   dispose(): void
@@ -81,7 +96,12 @@ export const rig = (packBytes?: number): Rig => {
   const parts = (changes: { fs?: FileSystem; sealers?: Sealers }): BackupParts => ({
     fs: changes.fs ?? nodeFileSystem(),
     state: stateFolder(state),
-    world: { clock: systemClock, random: systemRandom, log: silent, turn: eventLoopTurn },
+    world: {
+      clock: hurried,
+      random: systemRandom,
+      log: silent,
+      turn: eventLoopTurn,
+    },
     sealers: changes.sealers ?? inlineSealers(),
     upload: cp.upload,
     signer,

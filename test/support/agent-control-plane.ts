@@ -86,27 +86,30 @@ export const createControlPlane = (
     if (kind === 'pack' || kind === 'tree') return packKey(vault, kind, no, random)
     if (kind === 'signer') return signerKey(vault, no, random)
     if (kind === 'key') return secretKey(vault, no, random)
-    return recordKey(vault, 1_790_000_000_000, run)
+    return recordKey(vault, 1_790_000_000_000 + 60_000 * cp.puts.length, run)
+  }
+  const refusal = (kind: ObjectClass, no: number): string | null => {
+    if (kind === 'record')
+      return staged?.pages.size === staged?.of ? null : 'the pages are not all there'
+    if (kind === 'signer' || kind === 'key') return cp.genesis === null ? null : 'the vault is open'
+    return no >= packNo(1, 1) && no < packNo(1, counter) ? null : 'its number was not given'
   }
   const grant = (order: BackupStart, wanted: Body<'grants.request'>['objects'][number]): Grant => {
     const { class: kind, no, size, sha256 } = wanted
     const id = idOf(kind, no)
     const there = cp.rows.get(id)
     const again = there !== undefined && there.sha256 === sha256 && there.size === size
-    if (there !== undefined && !again && kind !== 'record')
-      throw fail('GRANT_REFUSED', { what: id, problem: 'that number was granted for other bytes' })
-    if (kind === 'record' && staged?.pages.size !== staged?.of)
-      throw fail('GRANT_REFUSED', { what: id, problem: 'the pages are not all there' })
-    if ((kind === 'signer' || kind === 'key') && cp.genesis !== null)
-      throw fail('GRANT_REFUSED', { what: id, problem: 'the vault is open' })
-    if ((kind === 'pack' || kind === 'tree') && (no < packNo(1, 1) || no >= packNo(1, counter)))
-      throw fail('GRANT_REFUSED', { what: id, problem: 'its number was not given' })
+    const problem =
+      there !== undefined && !again && kind !== 'record'
+        ? 'that number was granted for other bytes'
+        : refusal(kind, no)
+    if (problem !== null) throw fail('GRANT_REFUSED', { what: id, problem })
     const row: Row = again
       ? there
       : { key: keyFor(kind, no, order.run), size, sha256, state: 'granted', header: '' }
     cp.rows.set(id, row)
     const headers = { 'x-amz-content-sha256': sha256, 'content-length': String(size) }
-    return { no, key: row.key, url: `memory:${row.key}`, headers, expires_at: Date.now() + 600_000 }
+    return { no, key: row.key, url: `memory:${row.key}`, headers, expires_at: Date.now() + 900_000 }
   }
   const stored = ({ objects }: Body<'objects.stored'>): void => {
     for (const object of objects) {

@@ -1,6 +1,6 @@
 /** Names of one file: it is read under the first, the others wait for what came of it. */
 import type { Fault, Stat } from '../../core/stat.ts'
-import type { FileRead, Wanted } from './read.ts'
+import type { FileRead, Wanted } from './place.ts'
 
 export type Take = Pick<Wanted, 'done' | 'failed'>
 

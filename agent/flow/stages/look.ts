@@ -4,7 +4,15 @@ import { decodeEntry } from '#shared/format/tree-decode.ts'
 import type { Bytes } from '#shared/format/tree-order.ts'
 import { directoryEntry, fileEntry, otherEntry } from '../../core/entries.ts'
 import { addUses, removeUses, usesOf, type Ledger, type Uses } from '../../core/live.ts'
-import type { Cursor, LocalEntry } from '../../core/local-tree.ts'
+import {
+  hasContentAt,
+  isDirectoryAt,
+  isFileAt,
+  lineAt,
+  listedUsesAt,
+  type Cursor,
+  type LocalEntry,
+} from '../../core/local-tree.ts'
 import type { Problems } from '../../core/problems.ts'
 import type { Tally } from '../../core/progress.ts'
 import {
@@ -19,7 +27,8 @@ import {
 } from '../../core/stat.ts'
 import type { FileSystem } from '../../ports.ts'
 import type { Fill, LineUp } from './line-up.ts'
-import type { FileRead, Reader } from './read.ts'
+import type { FileRead } from './place.ts'
+import type { Reader } from './read.ts'
 import type { Looked, Seen, Visitor } from './scan.ts'
 import { createLinkGroups, type LinkGroups } from './links.ts'
 
@@ -40,10 +49,10 @@ type Look = LookParts & { readonly links: LinkGroups }
 
 /** What an entry of the local tree uses: its line says it, except with content lists. */
 const usesAt = (cursor: Cursor): Uses => {
-  if (!cursor.hasContent) return []
-  const uses = cursor.uses()
+  if (!hasContentAt(cursor)) return []
+  const uses = listedUsesAt(cursor)
   if (uses.length > 0) return uses
-  return usesOf(decodeEntry(cursor.line()).entry.content ?? [])
+  return usesOf(decodeEntry(lineAt(cursor)).entry.content ?? [])
 }
 
 const codeOf = ({ fault }: Fault): 'SOURCE_VANISHED' | 'SOURCE_CHANGED' | 'SOURCE_UNREADABLE' => {
@@ -164,10 +173,10 @@ export const createVisitor = (parts: LookParts): Visitor => {
     unchanged: (cursor, size) => {
       if (isLost(look, cursor)) return false
       tally.unchanged += 1
-      if (cursor.isFile) {
+      if (isFileAt(cursor)) {
         tally.files += 1
         tally.bytesSource += size
-      } else if (cursor.isDirectory) tally.directories += 1
+      } else if (isDirectoryAt(cursor)) tally.directories += 1
       else tally.others += 1
       lineUp.unchanged(cursor)
       return true

@@ -4,7 +4,7 @@
  */
 import { compareDirs, pathOf, type Bytes } from '#shared/format/tree-order.ts'
 import type { Exclude } from '../../core/exclude.ts'
-import type { Cursor } from '../../core/local-tree.ts'
+import { advance, isUnchanged, type Cursor } from '../../core/local-tree.ts'
 import type { WalkPlan } from '../../core/sources.ts'
 import {
   isDirectory,
@@ -75,7 +75,7 @@ const namesIn = (walk: Walk, { dir, excludes }: Pending): readonly Bytes[] => {
 const passBefore = ({ base, visitor }: Walk, dir: Bytes): void => {
   while (base.valid && base.dir !== dir && compareDirs(base.dir, dir) < 0) {
     visitor.removed(base)
-    base.next()
+    advance(base)
   }
 }
 
@@ -83,7 +83,7 @@ const passBefore = ({ base, visitor }: Walk, dir: Bytes): void => {
 const passTo = ({ base, visitor }: Walk, dir: Bytes, name: Bytes): boolean => {
   while (base.valid && base.dir === dir && base.name < name) {
     visitor.removed(base)
-    base.next()
+    advance(base)
   }
   return base.valid && base.name === name && base.dir === dir
 }
@@ -121,15 +121,15 @@ type Found = {
 
 const visit = ({ base, visitor }: Walk, { seen, stat, behind, here }: Found): void => {
   const signature = behind === null ? stat : signatureOf(behind)
-  const same = here && base.matches(signature) && visitor.unchanged(base, signature.size)
+  const same = here && isUnchanged(base, signature) && visitor.unchanged(base, signature.size)
   if (!same) visitor.changed({ ...seen, stat, behind }, here ? base : null)
-  if (here) base.next()
+  if (here) advance(base)
 }
 
 const pass = ({ base, visitor }: Walk, here: boolean): void => {
   if (!here) return
   visitor.removed(base)
-  base.next()
+  advance(base)
 }
 
 const NOT_A_DIRECTORY: Fault = { fault: 'ENOTDIR', problem: 'is not a directory' }
@@ -171,7 +171,7 @@ export const createScanner = (walk: Walk): Scanner => {
     passBefore(walk, pending.dir)
     return { ...pending, names: namesIn(walk, pending), at: 0, below: [] }
   }
-  base.next()
+  advance(base)
   let listing: Listing | null = null
   if (plan.ancestors.size > 0 || plan.roots.size > 0)
     listing = open({ dir: '/', excludes: plan.roots.get('/') ?? [], dev: 0 })
@@ -185,7 +185,7 @@ export const createScanner = (walk: Walk): Scanner => {
       if (listing === null) {
         if (!base.valid) return false
         walk.visitor.removed(base)
-        base.next()
+        advance(base)
         return true
       }
       const name = listing.names[listing.at]

@@ -15,7 +15,7 @@ export type Segments = {
   /** Where the segment lies, once it is in a pack. */
   put(segment: SegmentBytes): Promise<Locator>
   /** Resolves when few enough are on their way. */
-  room(): Promise<void>
+  readonly room: () => Promise<void>
 }
 
 /** Segments have about 1 MiB at most, so these stay below the memory that `numbersFor` counts with. */

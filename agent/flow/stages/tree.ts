@@ -3,7 +3,15 @@ import type { Fenced } from '#shared/format/fence.ts'
 import type { Locator } from '#shared/format/locator.ts'
 import { createSegmenter, type Segment } from '#shared/format/segment.ts'
 import { encodeFrame } from '#shared/format/zstd.ts'
-import { BLOCK, createBlockWriter, eachOf } from '../../core/local-tree.ts'
+import {
+  advance,
+  BLOCK,
+  createBlockWriter,
+  cursorOf,
+  isWholeBlock,
+  lineAt,
+  type Run,
+} from '../../core/local-tree.ts'
 import type { BlockSink } from '../../ports.ts'
 import type { Crew } from '../crew.ts'
 import type { Sink } from './line-up.ts'
@@ -23,6 +31,8 @@ type Parts = {
 
 /** Speed counts here, not size: these blocks never leave the machine. */
 const LOCAL_LEVEL = 1
+/** What is smaller does not become a block of its own. */
+const SMALL = BLOCK / 4
 
 export const createTreeStage = ({ segmentKey, segments, crew, local }: Parts): TreeStage => {
   const segmenter = createSegmenter(segmentKey)
@@ -40,6 +50,16 @@ export const createTreeStage = ({ segmentKey, segments, crew, local }: Parts): T
   const spill = (least: number): void => {
     if (writer.size > least) local.write(encodeFrame(writer.take(), LOCAL_LEVEL))
   }
+  /** A whole block is kept as it is packed, unless what waits before it would become a tiny block. */
+  const keep = (run: Run): void => {
+    if (isWholeBlock(run) && (writer.size === 0 || writer.size >= SMALL)) {
+      spill(0)
+      local.write(run.block.packed)
+      return
+    }
+    writer.copy(run)
+    spill(BLOCK)
+  }
   return {
     entry: (entry) => {
       place(segmenter.push(entry.dir, entry.name, entry.line))
@@ -47,9 +67,13 @@ export const createTreeStage = ({ segmentKey, segments, crew, local }: Parts): T
       spill(BLOCK)
     },
     run: (run) => {
-      eachOf(run, (dir, cursor) => place(segmenter.push(dir, cursor.name, cursor.line())))
-      writer.copy(run)
-      spill(BLOCK)
+      const cursor = cursorOf(run)
+      advance(cursor)
+      while (cursor.valid) {
+        place(segmenter.push(cursor.dir, cursor.name, lineAt(cursor)))
+        advance(cursor)
+      }
+      keep(run)
     },
     end: async () => {
       place(segmenter.end())
