@@ -14,13 +14,17 @@ import { meRoutes } from '#server/entry/http/routes/me.ts'
 import { serverRoutes } from '#server/entry/http/routes/servers.ts'
 import { storageRoutes } from '#server/entry/http/routes/storages.ts'
 import { bootstrap } from '#server/flow/bootstrap.ts'
+import { prepareVault } from '#server/flow/prepare-vault.ts'
 import { systemClock } from '#server/io/clock.ts'
 import { migrate } from '#server/io/db/migrate.ts'
 import { type Database, openDatabase } from '#server/io/db/open.ts'
 import { type Resources, resourcesIn } from '#server/io/db/resources.ts'
+import { vaultSealing } from '#server/io/db/vaults/sealing.ts'
+import { vaultsIn } from '#server/io/db/vaults/vaults.ts'
 import { type Postgres, startPostgres } from '#server/io/embedded/postgres/start.ts'
 import { systemRandom } from '#server/io/random.ts'
 import { type Sealing, sealing } from '#server/io/secrets.ts'
+import type { PrepareVault } from '#server/ports.ts'
 
 export const quiet: Log = {
   debug: () => undefined,
@@ -97,6 +101,12 @@ export type TestApp = {
   ): Promise<Answer>
 }
 
+const vaultMaker = (database: Database, seal: Sealing): PrepareVault => {
+  const vaults = vaultsIn(database.db, vaultSealing(seal))
+  const parts = { vaults, clock: systemClock, random: systemRandom }
+  return async (caller, of) => prepareVault(parts, caller.organization, of)
+}
+
 /** The app of an organization that was just made. `requestsPerMinute` is far above what a test needs. */
 export const startTestApp = async (
   { database }: TestDatabase,
@@ -120,7 +130,7 @@ export const startTestApp = async (
       woken += 1
     },
     publicUrl: () => 'http://127.0.0.1:8420',
-    prepareVault: async () => Promise.reject(new Error('no vaults in this test')),
+    prepareVault: vaultMaker(database, seal),
   }
   const app = await buildApp(
     {

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { parseIdentity } from '#shared/format/keys.ts'
+import { parseIdentity, recipientsFingerprint, type RecipientSet } from '#shared/format/keys.ts'
 import {
   dataOf,
   EMBEDDED,
@@ -11,7 +11,7 @@ import {
   type TestApp,
   type TestDatabase,
 } from '../../../support/http-app.ts'
-import { addJob, addServer } from '../../../support/http-objects.ts'
+import { addJob, addServer, newId, parts } from '../../../support/http-objects.ts'
 
 let database: TestDatabase
 let api: TestApp
@@ -47,6 +47,34 @@ describe('servers, jobs and backups', () => {
       .where('id', '=', String(dataOf(answer)['id']) as never)
       .executeTakeFirstOrThrow()
     expect(JSON.stringify(kept)).not.toContain(token)
+  })
+
+  test('an enrolment names the recipients of each vault, with the fingerprint that the person confirms', async () => {
+    const server = await addServer(api, 'with a vault')
+    const path = `/v1/servers/${server}/enrollment-tokens`
+    const pair = await parts(api)
+    const first = dataOf(await api.call('POST', path, { body: { vaults: [pair] } }))
+    const [vault] = first['vaults'] as {
+      id: string
+      recipients: RecipientSet
+      fingerprint: string
+    }[]
+    expect(vault).toMatchObject(pair)
+    const { recipients } = vault!
+    expect(vault!.fingerprint).toBe(recipientsFingerprint(recipients))
+    expect(first['command']).toContain(vault!.fingerprint)
+    const used = rowsOf(await api.call('GET', '/v1/encryption-keys')).find(
+      (row) => row['id'] === pair.encryption_key_id,
+    )
+    expect(recipients.content).toEqual([used!['recipient']])
+    expect(recipients.recovery).toEqual([parseIdentity(api.kit.identity).recipient.text])
+    expect(recipients.list).toHaveLength(1)
+    const second = dataOf(await api.call('POST', path, { body: { vaults: [pair] } }))
+    expect(second['vaults']).toEqual(first['vaults'])
+    const missing = await api.call('POST', path, {
+      body: { vaults: [{ ...pair, storage_id: newId() }] },
+    })
+    expect([missing.status, errorOf(missing).details['resource']]).toEqual([404, 'storage'])
   })
 
   test('an enrolment may last from a minute to a week', async () => {
