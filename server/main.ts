@@ -29,6 +29,7 @@ import { prepareVault } from './flow/prepare-vault.ts'
 import { agentPortsOn } from './io/agent-ports.ts'
 import { type Base, openBase } from './io/base.ts'
 import { systemClock } from './io/clock.ts'
+import { ping } from './io/db/ping.ts'
 import { tryLock } from './io/embedded/postgres/lock.ts'
 import { BUCKET } from './io/embedded/s3-endpoint.ts'
 import { type LocalStorage, settleLocalStorage, startLocalStorage } from './io/embedded/storage.ts'
@@ -84,9 +85,7 @@ const routesOf = (
     wakeDispatcher: () => dispatcher.wake(),
     prepareVault: prepare,
   }
-  const checkDatabase = async (): Promise<void> => {
-    await database.sql.unsafe('select 1')
-  }
+  const checkDatabase = async (): Promise<void> => ping(database.db)
   return [
     healthRoutes({ instance, version: VERSION, checkDatabase }),
     meRoutes(resources.organizations),
@@ -115,7 +114,6 @@ const startHttp = async (config: Config, serving: Serving): Promise<string> => {
     routesOf(serving, agents, () => config.publicUrl ?? url),
   )
   owned.defer(async () => app.close())
-  owned.defer(() => agents.gate.close())
   const port = await listenOn(app, { host: config.host, ...config.http })
   const host = config.host.includes(':') ? `[${config.host}]` : config.host
   url = `http://${host}:${port}`

@@ -18,6 +18,7 @@ import { prepareVault } from '#server/flow/prepare-vault.ts'
 import { systemClock } from '#server/io/clock.ts'
 import { migrate } from '#server/io/db/migrate.ts'
 import { type Database, openDatabase } from '#server/io/db/open.ts'
+import { ping } from '#server/io/db/ping.ts'
 import { type Resources, resourcesIn } from '#server/io/db/resources.ts'
 import { vaultSealing } from '#server/io/db/vaults/sealing.ts'
 import { vaultsIn } from '#server/io/db/vaults/vaults.ts'
@@ -143,9 +144,7 @@ export const startTestApp = async (
       healthRoutes({
         instance: 'test',
         version: '0.0.0',
-        checkDatabase: async () => {
-          await database.sql.unsafe('select 1')
-        },
+        checkDatabase: async () => ping(database.db),
       }),
       meRoutes(resources.organizations),
       serverRoutes(parts),
