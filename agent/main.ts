@@ -3,6 +3,7 @@ import { fail } from '#shared/errors.ts'
 import { readConfig, type Config } from './config.ts'
 import { enrollOptions, runEnroll } from './entry/cli/enroll.ts'
 import { exitCodeOf, lineOf } from './entry/cli/exit-codes.ts'
+import { openCommand } from './entry/cli/open.ts'
 import { runAgent, stateOption } from './entry/cli/run.ts'
 import { status } from './entry/cli/status.ts'
 import { machineFacts } from './io/facts.ts'
@@ -10,6 +11,7 @@ import { httpPut } from './io/http-put.ts'
 import { lockFolder } from './io/lock.ts'
 import { lineLog } from './io/log.ts'
 import { nodeFileSystem } from './io/node-fs.ts'
+import { openWorld } from './io/restore-world.ts'
 import { stateFolder } from './io/state-folder.ts'
 import { readSecret, terminalAsk } from './io/terminal.ts'
 import { poolOf } from './io/workers.ts'
@@ -92,10 +94,19 @@ const showStatus: Command = async (args, config) => {
   return 0
 }
 
+/** What `holdfast open` starts: reads a vault with an identity, without a control plane. */
+const open: Command = async (args, _config, stop) =>
+  await openCommand(args, openWorld(), {
+    out: (text) => process.stdout.write(text),
+    err: (text) => process.stderr.write(text),
+    stop,
+  })
+
 const COMMANDS: Readonly<Record<string, Command>> = {
   enroll,
   run,
   status: showStatus,
+  open,
 }
 
 const USAGE = `holdfast-agent ${VERSION}
