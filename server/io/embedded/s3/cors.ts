@@ -1,10 +1,10 @@
-import { readFile, rename, rm } from 'node:fs/promises'
+import { readFile, rm } from 'node:fs/promises'
 import type { ServerResponse } from 'node:http'
 import { join } from 'node:path'
 import { receiveText } from './body.ts'
 import { ifThere, isBucketName, syncFolder, type Disk } from './disk.ts'
 import { answer, answerXml, needBucket, type Exchange } from './exchange.ts'
-import { isObject, parseJson } from './metadata.ts'
+import { isObject, parseJson } from './record.ts'
 import { childrenOf, parseXml, textOf, type Element } from './parse-xml.ts'
 import { refuse } from './refusal.ts'
 import type { S3Request } from './request.ts'
@@ -89,7 +89,7 @@ export const putCors = async (exchange: Exchange): Promise<void> => {
   try {
     await temp.handle.writeFile(JSON.stringify(rules))
     await temp.handle.sync()
-    await rename(temp.path, rulesPath(disk, bucket))
+    await temp.moveTo(rulesPath(disk, bucket))
     await syncFolder(disk, join(disk.hidden, 'cors'))
   } finally {
     await temp.discard()

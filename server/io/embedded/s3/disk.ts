@@ -2,7 +2,8 @@ import { randomBytes } from 'node:crypto'
 import { access, lstat, mkdir, open, rm, writeFile, type FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Clock, Log } from '#shared/world.ts'
-import { keyLock, limiter, type KeyLock, type Limiter } from './turns.ts'
+import { keyLock, limiter, memory, type KeyLock, type Limiter, type Memory } from './turns.ts'
+import type { Metadata } from './record.ts'
 import { clearDeadTemps, ownTempFolder } from './temps.ts'
 
 /**
@@ -29,8 +30,12 @@ export type Disk = {
   /** Serialises changes of one key inside this process; other processes are held off by link(2) and rename(2). */
   readonly locked: KeyLock
   readonly syncs: Limiter
+  /** Records read or written lately, by their path; a record never changes under its name. */
+  readonly records: Memory<Metadata>
 }
 
+/** About 0.5 KiB each. */
+const RECORDS_KEPT = 20_000
 /** fsyncs at once: they occupy libuv's four threads, which the rest of the process shares. */
 const SYNCS_AT_ONCE = 2
 
@@ -62,7 +67,8 @@ export const openDisk = async (folder: string, clock: Clock, log: Log): Promise<
   if (removed > 0) log.info({ removed }, 'removed what an earlier process left half-written')
   const caseless = await foldsCase(hidden)
   const syncs = limiter(SYNCS_AT_ONCE)
-  return { folder, hidden, temps, caseless, clock, log, locked: keyLock(), syncs }
+  const records = memory<Metadata>(RECORDS_KEPT)
+  return { folder, hidden, temps, caseless, clock, log, locked: keyLock(), syncs, records }
 }
 
 export const closeDisk = async (disk: Disk): Promise<void> => {

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
-import { mkdir, open, readFile, unlink } from 'node:fs/promises'
+import { mkdir, open, readFile, unlink, type FileHandle } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { isChecksumName, type Checksum } from './checksums.ts'
 import { errnoOf, ifThere, syncFile, syncFolder, type Disk } from './disk.ts'
+import { encodeRecord, parseRecord, type Metadata } from './record.ts'
 
 /**
  * What is known of an object beside its bytes, and how the two can never disagree.
@@ -16,22 +16,10 @@ import { errnoOf, ifThere, syncFile, syncFolder, type Disk } from './disk.ts'
  * (a few hundred bytes lost for a kill at that moment). Bytes without a record, put there by other tools, edited in
  * place, or whose record a power cut took, are served with their MD5 as ETag.
  */
-export type Metadata = {
-  /** Without quotation marks. */
-  readonly etag: string
-  /** Content-Type and the like, lower-case names. */
-  readonly headers: Readonly<Record<string, string>>
-  /** `x-amz-meta-` headers, the prefix left out. */
-  readonly user: Readonly<Record<string, string>>
-  readonly checksum: Checksum | null
-}
-
 /** Tells one published file from any other of the same key. */
 export type Identity = { readonly size: bigint; readonly mtimeNs: bigint }
 
 export type Subject = { readonly bucket: string; readonly key: string }
-
-const RECORD = 'holdfast-s3-1'
 
 export const metaRoot = (disk: Disk, bucket: string): string => join(disk.hidden, 'meta', bucket)
 
@@ -59,21 +47,31 @@ export const writeMetadata = async (
   metadata: Metadata,
 ): Promise<boolean> => {
   const path = recordPath(disk, subject, identity)
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+  const handle = await openNew(path)
+  if (handle === null) return false
   try {
-    const handle = await open(path, 'wx', 0o600)
-    try {
-      await handle.writeFile(JSON.stringify({ record: RECORD, key: subject.key, ...metadata }))
-      if (!isPlain(metadata)) await syncFile(disk, handle)
-    } finally {
-      await handle.close()
-    }
-  } catch (error) {
-    if (errnoOf(error) === 'EEXIST') return false
-    throw error
+    await handle.writeFile(encodeRecord(subject.key, metadata))
+    if (!isPlain(metadata)) await syncFile(disk, handle)
+  } finally {
+    await handle.close()
   }
   if (!isPlain(metadata)) await syncFolder(disk, dirname(path))
+  disk.records.set(path, metadata)
   return true
+}
+
+/** Null where there is one already. The folder is there nearly always, so it is made only when it proves missing. */
+const openNew = async (path: string): Promise<FileHandle | null> => {
+  for (let attempt = 0; ; attempt += 1) {
+    try {
+      return await open(path, 'wx', 0o600)
+    } catch (error) {
+      const code = errnoOf(error)
+      if (code === 'EEXIST') return null
+      if (code !== 'ENOENT' || attempt > 0) throw error
+      await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+    }
+  }
 }
 
 export const readMetadata = async (
@@ -81,8 +79,13 @@ export const readMetadata = async (
   subject: Subject,
   identity: Identity,
 ): Promise<Metadata | null> => {
-  const text = await ifThere(readFile(recordPath(disk, subject, identity), 'utf8'))
-  return text === null ? null : parseRecord(text, subject.key)
+  const path = recordPath(disk, subject, identity)
+  const known = disk.records.get(path)
+  if (known !== undefined) return known
+  const text = await ifThere(readFile(path, 'utf8'))
+  const metadata = text === null ? null : parseRecord(text, subject.key)
+  if (metadata !== null) disk.records.set(path, metadata)
+  return metadata
 }
 
 export const removeMetadata = async (
@@ -90,44 +93,7 @@ export const removeMetadata = async (
   subject: Subject,
   identity: Identity,
 ): Promise<void> => {
-  await ifThere(unlink(recordPath(disk, subject, identity)))
-}
-
-const parseRecord = (text: string, key: string): Metadata | null => {
-  const value = parseJson(text)
-  if (!isObject(value) || value['record'] !== RECORD || value['key'] !== key) return null
-  const { etag } = value
-  const headers = textsOf(value['headers'])
-  const user = textsOf(value['user'])
-  if (typeof etag !== 'string' || headers === null || user === null) return null
-  return { etag, headers, user, checksum: checksumOf(value['checksum']) }
-}
-
-/** A record torn by a power cut does not parse. */
-export const parseJson = (text: string): unknown => {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return null
-  }
-}
-
-export const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)
-
-export const textsOf = (value: unknown): Readonly<Record<string, string>> | null => {
-  if (!isObject(value)) return null
-  const texts: Record<string, string> = {}
-  for (const [name, text] of Object.entries(value)) {
-    if (typeof text !== 'string') return null
-    texts[name] = text
-  }
-  return texts
-}
-
-export const checksumOf = (value: unknown): Checksum | null => {
-  if (!isObject(value)) return null
-  const { name, value: text, type } = value
-  if (typeof name !== 'string' || !isChecksumName(name) || typeof text !== 'string') return null
-  return { name, value: text, type: type === 'COMPOSITE' ? 'COMPOSITE' : 'FULL_OBJECT' }
+  const path = recordPath(disk, subject, identity)
+  disk.records.delete(path)
+  await ifThere(unlink(path))
 }

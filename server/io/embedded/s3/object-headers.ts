@@ -1,7 +1,7 @@
 import type { OutgoingHttpHeaders } from 'node:http'
 import { isChecksumName, type ChecksumName } from './checksums.ts'
 import { quoted } from './exchange.ts'
-import type { Metadata } from './metadata.ts'
+import type { Metadata } from './record.ts'
 import type { ObjectInfo } from './objects.ts'
 import { refuse } from './refusal.ts'
 import { queryOf, type S3Request } from './request.ts'

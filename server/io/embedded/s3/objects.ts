@@ -1,6 +1,6 @@
 import { createHash, randomInt } from 'node:crypto'
 import { constants, type BigIntStats } from 'node:fs'
-import { link, lstat, open, rename, unlink, type FileHandle } from 'node:fs/promises'
+import { link, lstat, open, unlink, type FileHandle } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { MiB, SECOND, type Ms } from '#shared/units.ts'
 import { bucketPath, errnoOf, ifThere, syncFile, syncFolder, type Disk } from './disk.ts'
@@ -10,9 +10,9 @@ import {
   removeMetadata,
   writeMetadata,
   type Identity,
-  type Metadata,
   type Subject,
 } from './metadata.ts'
+import type { Metadata } from './record.ts'
 import { asidePath, asideRoot, plainPath } from './place.ts'
 import { refuse } from './refusal.ts'
 import type { Temp } from './temps.ts'
@@ -122,14 +122,29 @@ export const openObject = async (disk: Disk, subject: Subject): Promise<OpenedOb
         await handle.close()
         break
       }
-      return { handle, size: Number(stats.size), modified: Number(stats.mtimeMs), metadata }
+      return {
+        handle,
+        size: Number(stats.size),
+        modified: Number(stats.mtimeNs / 1_000_000n),
+        metadata,
+      }
     }
     if (!found) return null
   }
   throw refuse('SlowDown')
 }
 
+/** What is known of the object, or null. */
 export const lookAt = async (disk: Disk, subject: Subject): Promise<ObjectInfo | null> => {
+  for (const path of placesOf(disk, subject)) {
+    const there = await fileAt(path)
+    if (there === null) continue
+    const metadata = await readMetadata(disk, subject, there)
+    if (metadata === null) break
+    const modified = Number(there.mtimeNs / 1_000_000n)
+    return { size: Number(there.size), modified, metadata }
+  }
+  // Not there, or without a record: opening settles it, and computes what has to be computed.
   const opened = await openObject(disk, subject)
   await opened?.handle.close()
   return opened
@@ -232,7 +247,7 @@ const replace = async (disk: Disk, subject: Subject, temp: Temp): Promise<string
     const there = await fileAt(path)
     if (there !== null) old.push(there)
   }
-  const { path } = await place(disk, subject, async (to) => rename(temp.path, to))
+  const { path } = await place(disk, subject, async (to) => temp.moveTo(to))
   const other = otherPlace(disk, subject, path)
   if (other !== undefined && (await fileAt(other)) !== null) await ifThere(unlink(other))
   for (const identity of old) await removeMetadata(disk, subject, identity)

@@ -1,5 +1,15 @@
 import { randomBytes } from 'node:crypto'
-import { mkdir, open, readdir, readFile, readlink, rm, stat, unlink } from 'node:fs/promises'
+import {
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  readlink,
+  rename,
+  rm,
+  stat,
+  unlink,
+} from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DAY, MiB, type Ms } from '#shared/units.ts'
@@ -71,7 +81,9 @@ export type Temp = {
   write(piece: Buffer): Promise<void>
   /** All bytes handed to the system. */
   flush(): Promise<void>
-  /** Closes the handle, and removes the file unless it has been moved away. */
+  /** Renames the file; after that `discard` only closes it. */
+  moveTo(path: string): Promise<void>
+  /** Closes the handle, and removes the file unless it has been moved. */
   discard(): Promise<void>
 }
 
@@ -83,6 +95,7 @@ export const openTemp = async (folder: string): Promise<Temp> => {
   const handle = await open(path, 'wx', 0o600)
   let batch: Buffer[] = []
   let size = 0
+  let moved = false
   let writing: Promise<void> = Promise.resolve()
   const send = async (): Promise<void> => {
     await writing
@@ -105,10 +118,15 @@ export const openTemp = async (folder: string): Promise<Temp> => {
       await send()
       await writing
     },
+    moveTo: async (to) => {
+      await rename(path, to)
+      moved = true
+    },
     discard: async () => {
       await writing.catch(() => undefined)
       await handle.close()
-      await unlink(path).catch(() => undefined)
+      // One that cannot be removed now is removed at the next start.
+      if (!moved) await unlink(path).catch(() => undefined)
     },
   }
 }

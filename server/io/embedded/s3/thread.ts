@@ -2,7 +2,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { parentPort, workerData } from 'node:worker_threads'
 import { fail, problemOf } from '#shared/errors.ts'
 import type { Clock, Log, LogFields } from '#shared/world.ts'
-import { isObject } from './metadata.ts'
+import { isObject } from './record.ts'
 import { serveS3, type S3Settings } from './serve.ts'
 
 /**

@@ -43,3 +43,33 @@ export const mapLimited = async <T, R>(
   const limited = limiter(atOnce)
   return Promise.all(items.map(async (item) => limited(async () => work(item))))
 }
+
+/** Remembers so many entries, and forgets the one set or asked for longest ago. */
+export type Memory<T> = {
+  get(key: string): T | undefined
+  set(key: string, value: T): void
+  delete(key: string): void
+}
+
+export const memory = <T>(limit: number): Memory<T> => {
+  const entries = new Map<string, T>()
+  const set = (key: string, value: T): void => {
+    // A Map keeps the order of insertion, so the first one is the oldest.
+    entries.delete(key)
+    entries.set(key, value)
+    if (entries.size <= limit) return
+    for (const oldest of entries.keys()) {
+      entries.delete(oldest)
+      return
+    }
+  }
+  return {
+    get: (key) => {
+      const value = entries.get(key)
+      if (value !== undefined) set(key, value)
+      return value
+    },
+    set,
+    delete: (key) => void entries.delete(key),
+  }
+}

@@ -10,7 +10,8 @@ import {
   type ChecksumType,
 } from './checksums.ts'
 import { ifThere, syncFile, syncFolder, type Disk } from './disk.ts'
-import { isObject, parseJson, textsOf, type Metadata, type Subject } from './metadata.ts'
+import type { Subject } from './metadata.ts'
+import { isObject, parseJson, textsOf, type Metadata } from './record.ts'
 import { refuse } from './refusal.ts'
 import type { Temp } from './temps.ts'
 
@@ -134,7 +135,7 @@ export const keepPart = async (
   const folder = uploadFolder(disk, bucket, id)
   const name = `${String(number).padStart(5, '0')}.${md5}.${checksumPiece(checksum)}`
   // The folder is gone when somebody completed or aborted the upload meanwhile.
-  const moved = await ifThere(rename(temp.path, join(folder, name)).then(() => true))
+  const moved = await ifThere(temp.moveTo(join(folder, name)).then(() => true))
   if (moved === null) throw noSuchUpload(id)
   await syncFolder(disk, folder)
 }

@@ -28,11 +28,18 @@ type Tree = {
   readonly fragment: (name: string, isFolder: boolean) => string | null
 }
 
-type Entry = { readonly path: string; readonly key: string; readonly isFolder: boolean }
+type Entry = {
+  /** On the disk, below its folder. */
+  readonly name: string
+  readonly key: string
+  readonly isFolder: boolean
+}
+
+type Folder = { readonly path: string; readonly key: string }
 
 type Scope = { readonly tree: Tree; readonly cursor: Cursor; readonly prefix: string }
 
-const isPast = (cursor: Cursor, { key, isFolder }: Entry): boolean => {
+const isPast = (cursor: Cursor, { key, isFolder }: Omit<Entry, 'name'>): boolean => {
   if (cursor.wholly && key.startsWith(cursor.after)) return true
   if (!isFolder) return key <= cursor.after
   return key < cursor.after && !cursor.after.startsWith(key)
@@ -51,31 +58,36 @@ type Listed = {
   isSymbolicLink(): boolean
 }
 
-const kindOf = async (path: string, listed: Listed): Promise<'file' | 'folder' | 'other'> => {
+type Kind = 'file' | 'folder' | 'other'
+
+/** Null: this file system does not say in a listing what an entry is. */
+const listedKind = (listed: Listed): Kind | null => {
   if (listed.isFile()) return 'file'
   if (listed.isDirectory()) return 'folder'
-  if (listed.isSymbolicLink()) return 'other'
-  // Some file systems do not say in a listing what an entry is.
+  return listed.isSymbolicLink() ? 'other' : null
+}
+
+const lookedUpKind = async (path: string): Promise<Kind> => {
   const stats = await ifThere(lstat(path))
   return stats?.isFile() === true ? 'file' : stats?.isDirectory() === true ? 'folder' : 'other'
 }
 
-const entryOf = async ({ tree }: Scope, folder: Entry, listed: Listed): Promise<Entry | null> => {
-  const bytes = Buffer.from(listed.name, 'latin1')
-  if (!isUtf8(bytes)) return null
-  const path = join(folder.path, bytes.toString('utf8'))
-  const kind = await kindOf(path, listed)
+const pathIn = (folder: Folder, name: string): string => join(folder.path, fromBinary(name))
+
+/** Null for what is no part of a wanted key. This runs for every name of a folder, so it makes nothing that it can avoid. */
+const entryOf = (scope: Scope, folder: Folder, name: string, kind: Kind): Entry | null => {
   if (kind === 'other') return null
-  const fragment = tree.fragment(listed.name, kind === 'folder')
-  return fragment === null
-    ? null
-    : { path, key: folder.key + fragment, isFolder: kind === 'folder' }
+  const isFolder = kind === 'folder'
+  const fragment = scope.tree.fragment(name, isFolder)
+  if (fragment === null) return null
+  const entry = { name, key: folder.key + fragment, isFolder }
+  return isWanted(scope, entry) && isUtf8(Buffer.from(name, 'latin1')) ? entry : null
 }
 
 /** The first entries of a folder that are wanted and come after `from`, in order; `more` when there are others behind. */
 const readWindow = async (
   scope: Scope,
-  folder: Entry,
+  folder: Folder,
   from: Entry | null,
 ): Promise<{ readonly entries: readonly Entry[]; readonly more: boolean }> => {
   const handle = await ifThere(opendir(folder.path, { encoding: 'latin1', bufferSize: 512 }))
@@ -83,9 +95,9 @@ const readWindow = async (
   let entries: Entry[] = []
   let more = false
   for await (const listed of handle) {
-    const entry = await entryOf(scope, folder, listed)
-    if (entry === null || !isWanted(scope, entry)) continue
-    if (from !== null && order(entry, from) <= 0) continue
+    const kind = listedKind(listed) ?? (await lookedUpKind(pathIn(folder, listed.name)))
+    const entry = entryOf(scope, folder, listed.name, kind)
+    if (entry === null || (from !== null && order(entry, from) <= 0)) continue
     entries.push(entry)
     if (entries.length < 2 * WINDOW) continue
     entries = entries.sort(order).slice(0, WINDOW)
@@ -97,22 +109,23 @@ const readWindow = async (
     : { entries, more }
 }
 
-async function* walkFolder(scope: Scope, folder: Entry): AsyncGenerator<string> {
+async function* walkFolder(scope: Scope, folder: Folder): AsyncGenerator<string> {
   let from: Entry | null = null
   for (;;) {
     const { entries, more } = await readWindow(scope, folder, from)
     for (const entry of entries) {
       from = entry
       if (isPast(scope.cursor, entry)) continue
-      if (entry.isFolder) yield* walkFolder(scope, entry)
-      else yield entry.key
+      if (entry.isFolder) {
+        yield* walkFolder(scope, { path: pathIn(folder, entry.name), key: entry.key })
+      } else yield entry.key
     }
     if (!more) return
   }
 }
 
 const walkTree = (tree: Tree, cursor: Cursor, prefix: string): AsyncGenerator<string> =>
-  walkFolder({ tree, cursor, prefix }, { path: tree.root, key: '', isFolder: true })
+  walkFolder({ tree, cursor, prefix }, { path: tree.root, key: '' })
 
 const takeKey = async (keys: AsyncGenerator<string>): Promise<string | null> => {
   const next = await keys.next()
@@ -141,7 +154,7 @@ export async function* walkKeys(
     if (a === null && b === null) return
     const first = b === null || (a !== null && a <= b) ? 0 : 1
     const key = heads[first] ?? ''
-    if (!isPast(cursor, { path: '', key, isFolder: false })) {
+    if (!isPast(cursor, { key, isFolder: false })) {
       cursor.after = key
       cursor.wholly = false
       yield key
