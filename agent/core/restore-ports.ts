@@ -55,8 +55,8 @@ export type RestoreTarget = {
   readonly maker: Maker
   /** Makes a directory, which must not be there. */
   makeDirectory(dir: Bytes, name: Bytes): void
-  /** Opens a directory, making it and those above it where they are not there. */
-  directory(dir: Bytes): OpenDirectory
+  /** Opens a directory; `make`: makes it and those above it where they are not there. */
+  directory(dir: Bytes, make: boolean): OpenDirectory
   file(dir: Bytes, name: Bytes, size: number): OpenFile
   node(dir: Bytes, name: Bytes, node: ContentlessNode & Attributes): void
   /** Another name for the file `from`. */

@@ -42,6 +42,8 @@ type State = Parts & {
   /** Directories that could not be made: what lies in them has no place. */
   readonly refused: { readonly dir: Bytes; readonly problem: Problem }[]
   folder: Folder | null
+  /** Once entries are lost, directories among them are made without their attributes, for the sake of their content. */
+  lost: boolean
 }
 
 /** The directory that entries are restored into, open as long as files of it are under way. */
@@ -53,10 +55,11 @@ type Folder = {
 }
 
 export const createEntries = (parts: Parts): Entries => {
-  const state: State = { ...parts, made: [], refused: [], folder: null }
+  const state: State = { ...parts, made: [], refused: [], folder: null, lost: false }
   return {
     restore: async (line) => restoreEntry(state, line),
     lose: ({ from, to, failure }) => {
+      state.lost = true
       parts.counts.lost += 1
       parts.tell({ at: 'lost', from, to, problem: problemOf(failure) })
     },
@@ -113,11 +116,11 @@ const enterFolder = async (state: State, dir: Bytes): Promise<Folder> => {
   return state.folder
 }
 
-const openFolder = ({ refused, target }: State, dir: Bytes): OpenDirectory | Problem => {
+const openFolder = ({ refused, target, lost }: State, dir: Bytes): OpenDirectory | Problem => {
   const within = refused.find((one) => isBelow(dir, one.dir))
   if (within !== undefined) return within.problem
   try {
-    return target.directory(dir)
+    return target.directory(dir, lost)
   } catch (error) {
     return failureOf(error)
   }

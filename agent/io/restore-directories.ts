@@ -9,8 +9,8 @@ const IDLE = 256
 type Held = { readonly handle: Handle; users: number }
 
 export type Directories = {
-  /** Opens a directory and counts one user, making it and those above it where they are not there. */
-  hold(dir: Bytes): { readonly handle: Handle; readonly release: () => void }
+  /** Opens a directory and counts one user; where `make`, it and those above it are made if they are not there. */
+  hold(dir: Bytes, make?: boolean): { readonly handle: Handle; readonly release: () => void }
   /** Makes a directory that must not be there yet, and keeps it open for a while. */
   make(dir: Bytes, name: Bytes): void
   readonly closeAll: () => void
@@ -62,7 +62,7 @@ const createStore = (top: Handle): Store => {
 }
 
 /** From the deepest one that is open, name by name: paths may be deeper than a call stack. */
-const openAll = (store: Store, dir: Bytes): Held => {
+const openAll = (store: Store, dir: Bytes, make: boolean): Held => {
   let at = dir
   let one = store.known(at)
   while (one === undefined) {
@@ -74,7 +74,8 @@ const openAll = (store: Store, dir: Bytes): Held => {
     const slash = dir.indexOf('/', start)
     const end = slash < 0 ? dir.length : slash
     at = dir.slice(0, end)
-    one = store.keep(at, makeBelow(one.handle, dir.slice(start, end)))
+    const name = dir.slice(start, end)
+    one = store.keep(at, make ? makeBelow(one.handle, name) : openBelow(one.handle, name))
   }
   return one
 }
@@ -82,8 +83,8 @@ const openAll = (store: Store, dir: Bytes): Held => {
 export const createDirectories = (top: Handle): Directories => {
   const store = createStore(top)
   return {
-    hold: (dir) => {
-      const one = openAll(store, dir)
+    hold: (dir, make = false) => {
+      const one = openAll(store, dir, make)
       one.users += 1
       store.forget()
       return {
@@ -94,7 +95,7 @@ export const createDirectories = (top: Handle): Directories => {
       }
     },
     make: (dir, name) => {
-      const parent = openAll(store, dir)
+      const parent = openAll(store, dir, false)
       mkdirSync(inside(parent.handle, name), 0o700)
       store.keep(pathOf(dir, name), openBelow(parent.handle, name))
       store.forget()

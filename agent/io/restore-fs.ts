@@ -53,6 +53,7 @@ const openEmpty = (path: string): Handle => {
 export const openTarget = (folder: string, tag: string): RestoreTarget => {
   const top = openEmpty(resolve(folder))
   const directories = createDirectories(top)
+  const unfinished = new Set<OpenFile>()
   let made = 0
   const temporary = (): Bytes => {
     made += 1
@@ -64,15 +65,19 @@ export const openTarget = (folder: string, tag: string): RestoreTarget => {
       guarded(pathOf(dir, name), () => {
         directories.make(dir, name)
       }),
-    directory: (dir) =>
+    directory: (dir, make) =>
       guarded(dir, () => {
-        const { handle, release } = directories.hold(dir)
+        const { handle, release } = directories.hold(dir, make)
         return { path: handle.path, done: release }
       }),
     file: (dir, name, size) =>
-      guarded(pathOf(dir, name), () =>
-        openFile(directories, { dir, name, temporary: temporary(), size }),
-      ),
+      guarded(pathOf(dir, name), () => {
+        const ended = (): void => void unfinished.delete(open)
+        const file = { dir, name, temporary: temporary(), size }
+        const open = openFile(directories, file, ended)
+        unfinished.add(open)
+        return open
+      }),
     node: (dir, name, node) =>
       guarded(pathOf(dir, name), () => {
         within(directories, dir, (parent) =>
@@ -94,6 +99,8 @@ export const openTarget = (folder: string, tag: string): RestoreTarget => {
         })
       }),
     close: () => {
+      // What a restore that was stopped leaves under temporary names.
+      for (const open of unfinished) open.drop()
       directories.closeAll()
     },
   }
@@ -121,8 +128,12 @@ type NewFile = {
   readonly size: number
 }
 
-const openFile = (directories: Directories, file: NewFile): OpenFile => {
+const openFile = (directories: Directories, file: NewFile, ended: () => void): OpenFile => {
   const { handle, release } = directories.hold(file.dir)
+  const end = (): void => {
+    release()
+    ended()
+  }
   const path = inside(handle, file.temporary)
   let fd: number
   try {
@@ -134,7 +145,7 @@ const openFile = (directories: Directories, file: NewFile): OpenFile => {
   const drop = (): void => {
     closeSync(fd)
     rmSync(path, { force: true })
-    release()
+    end()
   }
   return {
     fd,
@@ -151,7 +162,7 @@ const openFile = (directories: Directories, file: NewFile): OpenFile => {
         throw error
       }
       closeSync(fd)
-      release()
+      end()
     },
     drop,
   }

@@ -29,7 +29,7 @@ export const handlePath = (fd: number, path: Bytes): Bytes =>
 export const codeOf = (error: unknown): string =>
   error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : ''
 
-const UNSAFE: ReadonlySet<string> = new Set(['EEXIST', 'ELOOP', 'ENOTDIR', 'EXDEV'])
+const UNSAFE: ReadonlySet<string> = new Set(['EEXIST', 'ELOOP', 'ENOENT', 'ENOTDIR', 'EXDEV'])
 
 /** What the system said, as what it means for a path of the tree. */
 export const targetError = (path: Bytes, error: unknown): Failure => {
@@ -51,6 +51,8 @@ export const guarded = <T>(path: Bytes, act: () => T): T => {
 }
 
 const PROBLEMS: Readonly<Record<string, string>> = {
+  // The tree has each directory before what lies in it; a hostile one may not.
+  ENOENT: 'the directory that it is in is not there',
   EEXIST: 'there is something of this name already',
   ELOOP: 'it leads through a symbolic link',
   ENOTDIR: 'it leads through something that is not a directory',

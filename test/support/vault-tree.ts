@@ -30,6 +30,8 @@ export type TreeOptions = {
   readonly itemsPerFence?: number
   readonly listAbove?: number
   readonly locatorsPerList?: number
+  /** Packs that are in the table though no entry needs them. */
+  readonly alsoPacks?: readonly number[]
   /** Entries come as they are, not sorted: for hostile trees. */
   readonly asGiven?: boolean
   /** Changes the lines of each segment before they are sealed: for hostile trees. */
@@ -90,7 +92,7 @@ export const writeTree = (known: Known, entries: readonly TestEntry[]): WrittenT
   const segments = writeSegments(known, files)
   store.close('tree')
   const { fence, root } = writeFence(known, segments)
-  const used = new Set<number>()
+  const used = new Set<number>(options.alsoPacks)
   for (const file of files) for (const l of [...file.content, ...file.lists]) used.add(l[0])
   for (const { locator } of segments) used.add(locator[0])
   const { table, tableRoot } = writeTable(
