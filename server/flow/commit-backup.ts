@@ -130,16 +130,12 @@ const answer = (
   }
 }
 
-/** A committed run gives its answer again, under whatever epoch it is asked. */
-export const finishCommit = async (
+const attempt = async (
   parts: AgentParts,
   [link, report]: readonly [Link, Reports['commit.finish']],
   stop: AbortSignal,
-): Promise<Order> => {
-  const scope = await scopeOf(parts, link, report)
-  const before = await parts.commits.outcome(scope.backup)
-  if (before !== null) return answer(parts, report, before)
-  await heldScope(parts, link, report)
+): Promise<CommitOutcome> => {
+  const scope = await heldScope(parts, link, report)
   const { counts, bytes_source, bytes_new, bytes_stored, error_count, errors } = report
   const finish = { counts, bytes_source, bytes_new, bytes_stored, error_count, errors }
   if (!(await parts.commits.finishing(scope.backup, report.epoch, finish)))
@@ -150,7 +146,25 @@ export const finishCommit = async (
     throw fail('PROTOCOL_VIOLATION', { problem: `the sequence is ${ready.pending.sequence}` })
   if (ready.record.etag === null)
     throw fail('PROTOCOL_VIOLATION', { problem: 'the record is not reported as stored' })
-  return answer(parts, report, await commit(parts, ready, stop))
+  return commit(parts, ready, stop)
+}
+
+/** A committed run gives its answer again, under whatever epoch it is asked, also to one who asked while it was done. */
+export const finishCommit = async (
+  parts: AgentParts,
+  [link, report]: readonly [Link, Reports['commit.finish']],
+  stop: AbortSignal,
+): Promise<Order> => {
+  const { backup } = await scopeOf(parts, link, report)
+  const before = await parts.commits.outcome(backup)
+  if (before !== null) return answer(parts, report, before)
+  try {
+    return answer(parts, report, await attempt(parts, [link, report], stop))
+  } catch (error) {
+    const after = await parts.commits.outcome(backup)
+    if (after === null) throw error
+    return answer(parts, report, after)
+  }
 }
 
 /** The record as the store has it, where its report never came: its header is read from it. */

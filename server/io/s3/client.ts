@@ -40,7 +40,7 @@ export const createStoreClock = (clock: Clock): StoreClock => {
 }
 
 // The SDK's middleware sees requests and responses as unknown.
-const partOf = (carrier: unknown, name: 'headers' | 'body' | 'date'): unknown =>
+const partOf = (carrier: unknown, name: string): unknown =>
   typeof carrier === 'object' && carrier !== null ? Reflect.get(carrier, name) : undefined
 
 /** Content-MD5 on DeleteObjects: an older store refuses it without (ARCHITECTURE.md, "What real S3 servers do"). */
@@ -66,10 +66,18 @@ const listenToClock = (client: S3Client, storeClock: StoreClock, clock: Clock): 
   client.middlewareStack.add(
     (next) => async (args) => {
       const sentAt = clock.now()
-      const result = await next(args)
-      const date = partOf(partOf(result.response, 'headers'), 'date')
-      if (typeof date === 'string') storeClock.heard(date, sentAt)
-      return result
+      const hear = (response: unknown): void => {
+        const date = partOf(partOf(response, 'headers'), 'date')
+        if (typeof date === 'string') storeClock.heard(date, sentAt)
+      }
+      try {
+        const result = await next(args)
+        hear(result.response)
+        return result
+      } catch (error) {
+        hear(partOf(error, '$response'))
+        throw error
+      }
     },
     { step: 'deserialize', name: 'storeClock', priority: 'low' },
   )
@@ -93,6 +101,20 @@ export const createClient = (
   addContentMd5(client)
   listenToClock(client, storeClock, clock)
   return client
+}
+
+/**
+ * Runs `call`, and once more where the refusal has just shown that the store's clock is another one: the SDK signs by that
+ * clock from then on, but takes a refused HEAD, which has no body to say why, for final.
+ */
+export const withClock = async <T>(storeClock: StoreClock, call: () => Promise<T>): Promise<T> => {
+  const before = storeClock.skew()
+  try {
+    return await call()
+  } catch (error) {
+    if (statusOf(error) !== 403 || storeClock.skew() === before) throw error
+    return call()
+  }
 }
 
 export const statusOf = (error: unknown): number | null =>

@@ -17,20 +17,26 @@ import {
   createStoreClock,
   statusOf,
   type StorageSettings,
+  type StoreClock,
   unavailable,
+  withClock,
 } from './client.ts'
 import { createSigner, type Place } from './sign.ts'
 
 /** DeleteObjects takes at most so many names. */
 const MOST_DELETED = 1000
 
-type Parts = { readonly settings: StorageSettings; readonly client: S3Client }
+type Parts = {
+  readonly settings: StorageSettings
+  readonly client: S3Client
+  readonly storeClock: StoreClock
+}
 
 /** An ETag without the quotes that some stores put and some leave out. */
 const bare = (etag: string | undefined): string => (etag ?? '').replace(/^"|"$/g, '')
 
 const head = async (
-  { settings, client }: Parts,
+  { settings, client, storeClock }: Parts,
   key: ObjectKey,
   stop: AbortSignal,
 ): Promise<StoredObject | null> => {
@@ -39,7 +45,9 @@ const head = async (
     Key: withPrefix(settings.prefix, key),
   })
   try {
-    const found = await client.send(command, { abortSignal: stop })
+    const found = await withClock(storeClock, async () =>
+      client.send(command, { abortSignal: stop }),
+    )
     return { size: found.ContentLength ?? 0, etag: bare(found.ETag) }
   } catch (error) {
     if (statusOf(error) === 404) return null
@@ -51,7 +59,7 @@ const rangeHeader = ({ start, end }: ByteRange): string =>
   `bytes=${start}-${end === undefined ? '' : end - 1}`
 
 const get = async (
-  { settings, client }: Parts,
+  { settings, client, storeClock }: Parts,
   [key, range]: readonly [ObjectKey, ByteRange],
   stop: AbortSignal,
 ): Promise<Uint8Array | null> => {
@@ -61,7 +69,9 @@ const get = async (
     Range: rangeHeader(range),
   })
   try {
-    const found = await client.send(command, { abortSignal: stop })
+    const found = await withClock(storeClock, async () =>
+      client.send(command, { abortSignal: stop }),
+    )
     const bytes = (await found.Body?.transformToByteArray()) ?? new Uint8Array()
     if (range.end !== undefined && bytes.length !== range.end - range.start)
       throw fail('DAMAGED', { what: `The object ${key}`, problem: 'it is shorter than asked for' })
@@ -74,7 +84,7 @@ const get = async (
 }
 
 const list = async function* (
-  { settings, client }: Parts,
+  { settings, client, storeClock }: Parts,
   prefix: string,
   stop: AbortSignal,
 ): AsyncGenerator<ObjectKey> {
@@ -85,7 +95,9 @@ const list = async function* (
       Prefix: settings.prefix === '' ? prefix : `${settings.prefix}/${prefix}`,
       ContinuationToken: token,
     })
-    const page = await client.send(command, { abortSignal: stop }).catch((error: unknown) => {
+    const page = await withClock(storeClock, async () =>
+      client.send(command, { abortSignal: stop }),
+    ).catch((error: unknown) => {
       throw unavailable(settings, 'list', [error, stop])
     })
     for (const { Key: key } of page.Contents ?? []) {
@@ -99,14 +111,16 @@ const list = async function* (
 type Put = { readonly key: ObjectKey; readonly body: Uint8Array }
 
 const write = async (
-  { settings, client }: Parts,
+  { settings, client, storeClock }: Parts,
   { key, body, condition }: Put & { readonly condition: boolean },
   stop: AbortSignal,
 ): Promise<{ readonly etag: string } | 'exists' | 'unconditional'> => {
   const plain = { Bucket: settings.bucket, Key: withPrefix(settings.prefix, key), Body: body }
   const command = new PutObjectCommand(condition ? { ...plain, IfNoneMatch: '*' } : plain)
   try {
-    const done = await client.send(command, { abortSignal: stop })
+    const done = await withClock(storeClock, async () =>
+      client.send(command, { abortSignal: stop }),
+    )
     return { etag: bare(done.ETag) }
   } catch (error) {
     const status = statusOf(error)
@@ -130,7 +144,7 @@ const put = async (
 }
 
 const remove = async (
-  { settings, client }: Parts,
+  { settings, client, storeClock }: Parts,
   keys: readonly ObjectKey[],
   stop: AbortSignal,
 ): Promise<void> => {
@@ -143,7 +157,9 @@ const remove = async (
         Objects: names.map((key) => ({ Key: withPrefix(settings.prefix, key) })),
       },
     })
-    const done = await client.send(command, { abortSignal: stop }).catch((error: unknown) => {
+    const done = await withClock(storeClock, async () =>
+      client.send(command, { abortSignal: stop }),
+    ).catch((error: unknown) => {
       throw unavailable(settings, 'delete', [error, stop])
     })
     const [first] = done.Errors ?? []
@@ -185,7 +201,7 @@ export const openS3Store = (
   clock: Clock,
 ): S3Store => {
   const storeClock = createStoreClock(clock)
-  const parts = { settings, client: createClient(settings, storeClock, clock) }
+  const parts = { settings, storeClock, client: createClient(settings, storeClock, clock) }
   const sign = createSigner(placeOf(settings, createOnly), settings.credentials)
   return {
     head: async (key, stop) => head(parts, key, stop),
