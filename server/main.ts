@@ -41,6 +41,7 @@ import { announce, readRunning } from './io/running-file.ts'
 import type { PrepareVault } from './ports.ts'
 
 const VERSION = '0.1.0'
+const LAUNCHER = fileURLToPath(new URL('../deploy/bin/holdfast.js', import.meta.url))
 const AGENT = fileURLToPath(new URL('../agent/main.ts', import.meta.url))
 
 type Deliver = (kit: RecoveryKit) => Promise<void>
@@ -200,6 +201,7 @@ const runUp: Actions['up'] = async (flags: Flags, options) => {
         pid: join(config.data, 'agent.pid'),
       },
       tokenFile: places.token,
+      launcher: LAUNCHER,
       bucket: join(places.s3, BUCKET),
       createPrivate,
       hasAgent: async () => exists(join(places.agent, 'agent.json')),

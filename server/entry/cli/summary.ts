@@ -71,6 +71,8 @@ const near = (path: string, folder: string): string => {
 export type Directions = {
   readonly url: string
   readonly token: string
+  /** The `holdfast` program as plain Node runs it. */
+  readonly launcher: string
   /** Folder with the vaults, when it is on this machine. */
   readonly bucket: string | null
   /** File with the kit, when it was written to one. */
@@ -101,9 +103,11 @@ export const directionLines = (to: Directions): string[] => {
     ...(to.bucket === null
       ? []
       : [
-          `Restore without the control plane (${identity === 'KIT' ? 'KIT: the file with your recovery kit' : 'with your recovery kit'}):`,
-          `  npx holdfast open ${near(to.bucket, to.folder)} --identity ${identity} \\`,
-          '    restore restored',
+          identity === 'KIT'
+            ? 'Restore without the control plane (KIT: the file with your recovery kit):'
+            : 'Restore without the control plane, with your recovery kit:',
+          `  node ${near(to.launcher, to.folder)} open \\`,
+          `    ${near(to.bucket, to.folder)} --identity ${identity} restore restored`,
         ]),
     ...(to.paths.length === 0
       ? ['Back up some folders:', '  npm start -- /etc /home']

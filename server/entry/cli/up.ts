@@ -24,6 +24,7 @@ export type UpOptions = {
 export type UpParts = PlaneParts & {
   readonly agent: AgentPlace
   readonly tokenFile: string
+  readonly launcher: string
   /** Folder of the embedded storage's bucket. */
   readonly bucket: string
   /** The same bytes at `file`, mode 0600; throws where something is. */
@@ -93,6 +94,7 @@ const report = (session: Session, { backup, code }: Outcome): void => {
   const directions = {
     url: plane.url,
     token: parts.tokenFile,
+    launcher: parts.launcher,
     bucket: parts.bucket,
     kit: options.kit,
     paths: options.paths,
