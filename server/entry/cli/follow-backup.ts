@@ -2,14 +2,16 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Backup, Progress } from '#shared/api/backups.ts'
 import type { Job } from '#shared/api/jobs.ts'
-import { hasCode } from '#shared/errors.ts'
-import { SECOND } from '#shared/units.ts'
+import { Server } from '#shared/api/servers.ts'
+import { fail, hasCode } from '#shared/errors.ts'
+import { MINUTE, SECOND } from '#shared/units.ts'
 import { type Api, listOf } from './api-client.ts'
 import { progressView, type Screen } from './screen.ts'
 
 // Below the 600 requests a minute of a token, with room for everybody else who uses it.
 const LOOK_EVERY = SECOND / 4
 const QUIET = 10 * SECOND
+const LONGEST_ABSENCE = 2 * MINUTE
 
 /** Bytes of the sources at the job's last good backup: what the bar is measured against. 0 for the first. */
 const lastSize = async (api: Api, job: Job, stop: AbortSignal): Promise<number> => {
@@ -43,28 +45,44 @@ export type Following = {
   readonly whyWaiting: () => string | null
 }
 
-/** The backup as it ended, well or not. */
+/** Looks every few seconds of waiting whether there is an agent at all, and gives up when there is none for long. */
+const patience = ({ api, screen, whyWaiting }: Following, job: Job) => {
+  let since = performance.now()
+  let said = since
+  return async (progress: Progress, stop: AbortSignal): Promise<void> => {
+    const now = performance.now()
+    if (progress.phase !== 'waiting') since = now
+    if (progress.phase !== 'waiting' || now - said < QUIET) return
+    said = now
+    const server = await api.get(`/v1/servers/${job.server_id}`, Server, stop)
+    if (server.status === 'online') {
+      since = now // It is there and busy with other work.
+      return
+    }
+    if (now - since > LONGEST_ABSENCE) throw fail('AGENT_OFFLINE', { server: server.name })
+    const reason = whyWaiting()
+    if (reason !== null) screen.say(reason)
+  }
+}
+
+/** The backup as it ended, well or not. Throws `AGENT_OFFLINE` when no agent comes for two minutes. */
 export const followBackup = async (
-  { api, screen, whyWaiting }: Following,
+  following: Following,
   job: Job,
   stop: AbortSignal,
 ): Promise<Backup> => {
+  const { api, screen } = following
   const expected = await lastSize(api, job, stop)
   const { backup, joined } = await startOrJoin(api, job, stop)
   if (joined) screen.say('A backup of these paths runs already; following it.')
   const view = progressView(screen, expected)
-  let waitedSince = performance.now()
+  const wait = patience(following, job)
   try {
     for (;;) {
       const progress = await api.get(`/v1/backups/${backup.id}/progress`, Progress, stop)
       view.show(progress)
       if (isOver(progress.status)) break
-      if (progress.phase !== 'waiting') waitedSince = performance.now()
-      else if (performance.now() - waitedSince > QUIET) {
-        waitedSince = performance.now()
-        const reason = whyWaiting()
-        if (reason !== null) screen.say(reason)
-      }
+      await wait(progress, stop)
       await sleep(LOOK_EVERY, undefined, { signal: stop })
     }
   } finally {
