@@ -23,10 +23,10 @@ export type Instance = {
   close(): Promise<void>
 }
 
-export const ended = async (child: ChildProcess): Promise<number | null> =>
-  (child.exitCode ?? child.signalCode !== null)
-    ? child.exitCode
-    : new Promise((resolve) => child.once('exit', resolve))
+export const ended = async (child: ChildProcess): Promise<number | null> => {
+  if (child.exitCode !== null || child.signalCode !== null) return child.exitCode
+  return new Promise((resolve) => child.once('exit', resolve))
+}
 
 const program = (path: string, args: readonly string[], input: 'pipe' | 'ignore'): ChildProcess =>
   spawn(process.execPath, ['--disable-warning=ExperimentalWarning', join(root, path), ...args], {
@@ -104,17 +104,7 @@ const enroll = async (url: string, state: string, enrolment: Enrolment): Promise
   const fingerprint = enrolment.vaults[0]?.fingerprint ?? ''
   const child = program(
     'agent/main.ts',
-    [
-      'enroll',
-      '--url',
-      url,
-      '--state',
-      state,
-      '--token-file',
-      '/dev/stdin',
-      '--confirm',
-      fingerprint,
-    ],
+    ['enroll', '--url', url, '--state', state, '--token-file', '-', '--confirm', fingerprint],
     'pipe',
   )
   const errors = keepErrors(child)
