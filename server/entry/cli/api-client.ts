@@ -1,4 +1,5 @@
 /** The command line's way to the control plane: the REST API and nothing else. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { parser, type Static, type TSchema, Type } from '#shared/schema.ts'
 import { Problem } from '#shared/api/problem.ts'
 import { type Details, fail, isErrorCode, problemOf } from '#shared/errors.ts'
@@ -73,6 +74,12 @@ export const apiClient = (url: string, token: string): Api => {
       throw unreachable(url, error)
     }
     const body = await readJson(response)
+    if (response.status === 429) {
+      // Others use the same token: come again when we are told to.
+      const seconds = Number(response.headers.get('retry-after') ?? 1)
+      await sleep(Math.min(60, Math.max(1, seconds)) * SECOND, undefined, { signal: stop })
+      return ask(request, stop)
+    }
     if (!response.ok) throw refusal(url, response.status, body)
     return body
   }
