@@ -41,6 +41,7 @@ type State = ObeyParts & {
   /** One run at a time: two would share the memory and the disks that each is measured by. */
   last: Promise<void>
   readonly leaving: Set<Promise<void>>
+  stopping: boolean
 }
 
 /** A run is listed in heartbeats until its last word is out (PROTOCOL.md, "Runs, epochs, leases"). */
@@ -87,6 +88,10 @@ const refuse = (state: State, order: BackupStart, problem: Error): void => {
 
 const begin = (state: State, order: BackupStart): void => {
   const { work, pinned, linkFor } = state
+  if (state.stopping) {
+    refuse(state, order, fail('AGENT_STOPPED'))
+    return
+  }
   const decision = work.decide(order.run, {
     asked: recipientsFingerprint(order.vault.recipients),
     pinned: pinned(order.vault.id),
@@ -102,7 +107,13 @@ const begin = (state: State, order: BackupStart): void => {
 
 export const createObey = (parts: ObeyParts): Obey => {
   const work = createWork()
-  const state: State = { ...parts, work, last: Promise.resolve(), leaving: new Set() }
+  const state: State = {
+    ...parts,
+    work,
+    last: Promise.resolve(),
+    leaving: new Set(),
+    stopping: false,
+  }
   return {
     order: (order) => {
       if (order.type === 'backup.start') begin(state, order)
@@ -115,6 +126,7 @@ export const createObey = (parts: ObeyParts): Obey => {
       for (const run of lost) work.stop(run, fail('LEASE_LOST', { run }))
     },
     stop: async () => {
+      state.stopping = true
       for (const { run } of work.runs()) work.stop(run, fail('AGENT_STOPPED'))
       await state.last
       await Promise.all(state.leaving)

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { hasCode } from '#shared/errors.ts'
 import { MiB } from '#shared/units.ts'
+import type { Rig } from '../../support/agent-backup.ts'
 import {
   expectComplete,
   expectNothingLost,
