@@ -4,6 +4,7 @@ import type { BackupId, JobId, OrgId, VaultId } from '#shared/ids.ts'
 import { type IntervalPlan, referenced, type Staged } from '../../../core/commit.ts'
 import type { CommitOutcome, Commits } from '../../../ports.ts'
 import { RUN_COLUMNS, type RunRow, type RunUpdate, runIn, storeRun } from '../runs/run-row.ts'
+import { anyOf } from '../pack-numbers.ts'
 import type { Schema } from '../schema.ts'
 
 type How = Parameters<Commits['commit']>[2]
@@ -66,19 +67,16 @@ const lockPacks = async (
   packs: readonly number[],
 ): Promise<readonly number[]> => {
   const { rows } = await sql<{ pack_no: number; state: string }>`
-    select p.pack_no, p.state
-    from packs p join (select no::bigint as no from jsonb_array_elements_text(${[...packs]}::jsonb) as n(no)) asked
-      on asked.no = p.pack_no
-    where p.vault_id = ${vault} order by p.pack_no for update of p`.execute(trx)
+    select pack_no, state from packs
+    where vault_id = ${vault} and pack_no = ${anyOf(packs)} order by pack_no for update`.execute(
+    trx,
+  )
   const states = new Map(rows.map((row) => [row.pack_no, row.state]))
   const condemned = packs.filter((no) => states.get(no) === 'condemned')
   if (condemned.length > 0)
     await sql`
       update packs set state = 'stored', condemned_at = null, condemned_epoch = null
-      where vault_id = ${vault}
-        and pack_no in (select no::bigint from jsonb_array_elements_text(${condemned}::jsonb) as n(no))`.execute(
-      trx,
-    )
+      where vault_id = ${vault} and pack_no = ${anyOf(condemned)}`.execute(trx)
   return packs.filter((no) => !['stored', 'condemned'].includes(states.get(no) ?? 'absent'))
 }
 
@@ -88,9 +86,7 @@ const openIntervals = async (
   staged: Staged,
 ): Promise<ReadonlyMap<number, number>> => {
   const only =
-    staged.kind === 'whole'
-      ? sql``
-      : sql`and pack_no in (select no::bigint from jsonb_array_elements_text(${[...staged.live.keys()]}::jsonb) as n(no))`
+    staged.kind === 'whole' ? sql`` : sql`and pack_no = ${anyOf([...staged.live.keys()])}`
   const { rows } = await sql<{ pack_no: number; live_bytes: number }>`
     select pack_no, live_bytes from pack_refs
     where vault_id = ${at.vault} and job_id = ${at.job} and to_seq is null ${only}`.execute(trx)
@@ -106,14 +102,12 @@ const applyPlan = async (
     await sql`
       update pack_refs set to_seq = ${sequence}
       where vault_id = ${at.vault} and job_id = ${at.job} and to_seq is null
-        and pack_no in (select no::bigint from jsonb_array_elements_text(${[...plan.close]}::jsonb) as n(no))`.execute(
-      trx,
-    )
+        and pack_no = ${anyOf(plan.close)}`.execute(trx)
   if (plan.open.length > 0)
     await sql`
       insert into pack_refs (vault_id, pack_no, job_id, from_seq, live_bytes, org_id)
-      select ${at.vault}, (pair ->> 0)::bigint, ${at.job}, ${sequence}::bigint, (pair ->> 1)::bigint, ${at.org}
-      from jsonb_array_elements(${plan.open.map((pair) => [...pair])}::jsonb) as pairs(pair)`.execute(
+      select ${at.vault}, no, ${at.job}, ${sequence}::bigint, live, ${at.org}
+      from unnest(${plan.open.map(([no]) => no)}::bigint[], ${plan.open.map(([, live]) => live)}::bigint[]) as o(no, live)`.execute(
       trx,
     )
 }

@@ -3,6 +3,7 @@ import type { BackupId } from '#shared/ids.ts'
 import type { ObjectClass } from '#shared/protocol/reports.ts'
 import type { Commits, GrantedObject } from '../../../ports.ts'
 import { objectIn } from '../objects/objects.ts'
+import { anyOf } from '../pack-numbers.ts'
 import type { Schema } from '../schema.ts'
 import { commitRun, outcomeOf } from './commit.ts'
 import { keepFinish, pendingCommit } from './finish.ts'
@@ -17,19 +18,21 @@ type AddedRow = {
   etag: string | null
 }
 
+/** Two simple statements: as one with `not exists` it depends on statistics that a new vault does not have. */
 const added = async (
   db: Kysely<Schema>,
   backup: BackupId,
   packs: readonly number[],
 ): Promise<readonly GrantedObject[]> => {
+  const used = await sql<{ pack_no: number }>`
+    select r.pack_no from pack_refs r join backups b on b.vault_id = r.vault_id and b.job_id = r.job_id
+    where b.id = ${backup} and r.to_seq is null and r.pack_no = ${anyOf(packs)}`.execute(db)
+  const known = new Set(used.rows.map(({ pack_no }) => pack_no))
+  const fresh = packs.filter((no) => !known.has(no))
   const { rows } = await sql<AddedRow>`
     select p.class, p.pack_no as no, p.object_key, p.size, p.sha256, p.etag
-    from backups b
-    cross join (select no::bigint as no from jsonb_array_elements_text(${[...packs]}::jsonb) as n(no)) asked
-    join packs p on p.vault_id = b.vault_id and p.pack_no = asked.no and p.state in ('stored', 'condemned')
-    where b.id = ${backup} and not exists (
-      select 1 from pack_refs r
-      where r.vault_id = b.vault_id and r.job_id = b.job_id and r.pack_no = asked.no and r.to_seq is null)`.execute(
+    from packs p join backups b on b.vault_id = p.vault_id
+    where b.id = ${backup} and p.state in ('stored', 'condemned') and p.pack_no = ${anyOf(fresh)}`.execute(
     db,
   )
   return rows.map(objectIn)

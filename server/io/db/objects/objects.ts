@@ -2,6 +2,7 @@ import { type Kysely, sql } from 'kysely'
 import type { BackupId, VaultId } from '#shared/ids.ts'
 import type { ObjectClass } from '#shared/protocol/reports.ts'
 import type { GrantedObject, Objects, StoredObjectNote } from '../../../ports.ts'
+import { anyOf } from '../pack-numbers.ts'
 import type { Schema } from '../schema.ts'
 import { grantObjects } from './grant.ts'
 import { takeNumbers } from './numbers.ts'
@@ -95,7 +96,7 @@ const lost = async (db: Kysely<Schema>, vault: VaultId, packs: readonly number[]
     await sql`
       with locked as (
         select pack_no from packs
-        where vault_id = ${vault} and pack_no in (select no::bigint from jsonb_array_elements_text(${[...packs]}::jsonb) as n(no))
+        where vault_id = ${vault} and pack_no = ${anyOf(packs)}
         order by pack_no for update
       )
       update packs p set state = 'deleted', deleted_at = hf_now(), condemned_at = coalesce(condemned_at, hf_now()),
@@ -111,9 +112,9 @@ const forget = async (
   const { rows } = await sql<{ object_key: string }>`
     delete from vault_objects o using backups b
     where b.id = ${backup} and o.vault_id = b.vault_id
-      and o.class in (select jsonb_array_elements_text(${[...classes]}::jsonb))
+      and o.class = any(${[...classes]}::text[])
       and (o.class <> 'record' or o.granted_by = b.id)
-      and o.object_key not in (select jsonb_array_elements_text(${[...keep]}::jsonb))
+      and o.object_key <> all(${[...keep]}::text[])
     returning o.object_key`.execute(db)
   return rows.map(({ object_key }) => object_key)
 }
