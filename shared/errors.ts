@@ -50,10 +50,6 @@ export const CATALOGUE = {
     '{resource} is {status}, so this cannot be done.',
     'Wait for, or bring about, the state that it needs.',
   ]),
-  RESOURCE_HAS_DEPENDENCIES: entry(409, 1, 'after-change', [
-    '{resource} is still used by {count} {users}.',
-    'Remove those first.',
-  ]),
   OPERATION_IN_PROGRESS: entry(409, 1, 'later', [
     'A {operation} of this {resource} is running already ({id}).',
     'Wait until it ends, or cancel it.',
@@ -62,7 +58,6 @@ export const CATALOGUE = {
     'This needs a key that the control plane does not have: {problem}.',
     'Give --identity FILE, or approve the open request.',
   ]),
-  GONE: entry(410, 5, 'never', ['{resource} {id} existed and is gone.', 'Choose another one.']),
   PAYLOAD_TOO_LARGE: entry(413, 2, 'after-change', [
     'The body is larger than {limit} bytes.',
     'Send less at once.',
@@ -140,10 +135,6 @@ export const CATALOGUE = {
     'The control plane refused to sign {what}: {problem}.',
     'See the log of the control plane.',
   ]),
-  POLICY_REFUSED: entry(403, 4, 'after-change', [
-    'The local policy of this server does not allow {what}.',
-    'Widen the policy file on the server itself, as root.',
-  ]),
   SOURCE_UNREADABLE: entry(409, 3, 'after-change', [
     'Cannot read {path}: {problem}.',
     'Check that it exists and that the agent may read it.',
@@ -175,10 +166,6 @@ export const CATALOGUE = {
   UPLOAD_FAILED: entry(503, 6, 'later', [
     'The upload of {key} failed: {problem}.',
     'Check that this server reaches the storage.',
-  ]),
-  CLOCK_SKEW: entry(503, 6, 'after-change', [
-    'The clocks of control plane and storage differ by {seconds} s.',
-    'Correct the clock.',
   ]),
   CANCELED: entry(409, 1, 'never', ['It was canceled.', 'Start it again when wanted.']),
   // What a reader of a vault reports
