@@ -60,6 +60,11 @@ type Run = BackupParts & {
   readonly numbers: ReturnType<typeof createNumbers>
 }
 
+/** Gives the memory of a sealed pack back at once: left to the garbage collector, many of them would pile up. */
+const release = ({ buffer }: Uint8Array): void => {
+  if (buffer instanceof ArrayBuffer) buffer.transfer(0)
+}
+
 /** A sealed pack goes out by itself; only when it is confirmed may a later run count on it. */
 const sendSealed = (
   { crew, known, uploads, tally }: Pick<Run, 'crew' | 'known' | 'uploads' | 'tally'>,
@@ -71,6 +76,7 @@ const sendSealed = (
     const key = await uploads.put({ class: kind, ...sealed })
     known.confirm([{ pack: no, key, size, sha256, headerHash }])
     tally.bytesStored = uploads.bytes
+    release(bytes)
   })
 }
 

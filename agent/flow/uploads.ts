@@ -40,9 +40,9 @@ export type UploadParts = {
 }
 
 /** Objects in memory on their way; each may have some 16 MiB. */
-const HELD = 6
+const HELD = 4
 /** PUTs at the same time. */
-const PARALLEL = 4
+const PARALLEL = 3
 const OBJECTS_A_REQUEST = 64
 /** A single object is tried for so long. */
 const LONGEST = 30 * MINUTE

@@ -8,6 +8,9 @@ import type { Answer, Result, Task, Work } from './seal-messages.ts'
 /** One is read while the other waits for the answer which of its blobs are new. */
 const READINGS_A_THREAD = 2
 
+/** Most of a thread's garbage dies young; without a bound its nursery alone grows to 48 MiB. */
+const YOUNG = 12
+
 type Waiting = {
   readonly resolve: (result: Result) => void
   readonly reject: (error: Error) => void
@@ -23,7 +26,10 @@ const stopped = (problem: string): Error =>
   fail('INTERNAL_AGENT', { problem: `a sealing thread ended: ${problem}` })
 
 const startThread = (setup: SealingSetup, onSealed: (sealed: Sealed) => void): Thread => {
-  const worker = new Worker(new URL('./seal-worker.ts', import.meta.url), { workerData: setup })
+  const worker = new Worker(new URL('./seal-worker.ts', import.meta.url), {
+    workerData: setup,
+    resourceLimits: { maxYoungGenerationSizeMb: YOUNG },
+  })
   const waiting = new Map<number, Waiting>()
   let ended: Error | null = null
   let last = 0
