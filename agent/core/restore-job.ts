@@ -22,8 +22,15 @@ export type Attributes = {
   readonly mtime: bigint
 }
 
-/** A file whose content is at most one piece: a thread makes the whole of it. `dir` is the path of an open directory. */
-export type WholeFile = Attributes & { readonly dir: Bytes; readonly name: Bytes }
+/**
+ * A file whose content is at most one piece: a thread makes the whole of it. `dir` is the path of an open directory;
+ * `exclusive`: its name may be taken, and what has it must stay.
+ */
+export type WholeFile = Attributes & {
+  readonly dir: Bytes
+  readonly name: Bytes
+  readonly exclusive: boolean
+}
 
 /** Where a piece goes: all of a whole file (its index in the job), or a run of it into a file that is open already. */
 export type Into = number | (Run & { readonly fd: number })

@@ -20,8 +20,15 @@ export type ObjectSource = {
   whereabouts(key: ObjectKey): Whereabouts | null
 }
 
-/** An open directory below the target, and the path by which any thread reaches it; `done` lets it be closed. */
-export type OpenDirectory = { readonly path: Bytes; readonly done: () => void }
+/**
+ * An open directory below the target, and the path by which any thread reaches it; `done` lets it be closed. Where
+ * names in it may be taken (`exclusive`), a file must get its name without replacing anything.
+ */
+export type OpenDirectory = {
+  readonly path: Bytes
+  readonly exclusive: boolean
+  readonly done: () => void
+}
 
 /** A file being written under a temporary name. Exactly one of `keep` and `drop` ends it. */
 export type OpenFile = {

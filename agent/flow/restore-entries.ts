@@ -228,7 +228,7 @@ const restoreFile = async (
   const file = { dir, name, size, holes, attributes, done }
   const simple = more === undefined && holes.length === 0 && content.length <= 1
   if (simple && 'path' in folder.open) {
-    await restorer.whole(file, folder.open.path, content[0] ?? null)
+    await restorer.whole(file, folder.open, content[0] ?? null)
   } else {
     await restorer.large(file, more === undefined ? [content] : listed(tree, more))
   }

@@ -6,7 +6,7 @@ import { MiB } from '#shared/units.ts'
 import type { Attributes, ExtractJob, Into, Problem, WholeFile } from '../core/restore-job.ts'
 import { createLayout, type Run } from '../core/restore-layout.ts'
 import { planJobs, type PlannedJob, type Wanted } from '../core/restore-plan.ts'
-import type { Extractors, OpenFile, RestoreTarget } from '../core/restore-ports.ts'
+import type { Extractors, OpenDirectory, OpenFile, RestoreTarget } from '../core/restore-ports.ts'
 import type { Crew } from './crew.ts'
 import { createGate, type Gate } from './gate.ts'
 import type { TreeOf } from './read-vault-tree.ts'
@@ -38,8 +38,8 @@ type By =
   | { readonly large: Large; readonly runs: readonly Run[]; readonly settle: () => void }
 
 export type Restorer = {
-  /** Takes a file of at most one piece; `dir` is the path of its open directory. */
-  whole(file: FileToRestore, dir: Bytes, locator: Locator | null): Promise<void>
+  /** Takes a file of at most one piece, and its directory, which stays open until it is done. */
+  whole(file: FileToRestore, folder: OpenDirectory, locator: Locator | null): Promise<void>
   /** Takes any other file, piece by piece. */
   large(file: FileToRestore, pieces: Pieces): Promise<void>
   /** Hands over what is gathered; what runs then belongs to the crew. */
@@ -86,8 +86,9 @@ export const createRestorer = (parts: Parts): Restorer => {
     return { release: () => handles.leave() }
   }
   return {
-    whole: async (file, dir, locator) => {
-      const by = { whole: { ...file.attributes, dir, name: file.name }, done: file.done }
+    whole: async (file, { path: dir, exclusive }, locator) => {
+      const whole = { ...file.attributes, dir, name: file.name, exclusive }
+      const by = { whole, done: file.done }
       if (locator !== null) await want(locator, by)
       else if (empty.push(by) >= BATCH_PIECES) await flush()
     },

@@ -50,10 +50,14 @@ export const setAttributes = (fd: number, { mode, owner, mtime }: Attributes): v
 type Path = string | Buffer
 
 /**
- * Gives a finished file its name, which must be free: a link fails where a rename would replace. File systems without
- * hard links get the name reserved first. On a file system that takes two names for one, this is what notices.
+ * Gives a finished file its name. Where that may be taken (`exclusive`), by a link, which fails where a rename would
+ * replace; file systems without hard links get the name reserved first. A rename costs less.
  */
-export const giveName = (temporary: Path, name: Path): void => {
+export const giveName = (temporary: Path, name: Path, exclusive: boolean): void => {
+  if (!exclusive) {
+    renameSync(temporary, name)
+    return
+  }
   try {
     linkSync(temporary, name)
     unlinkSync(temporary)

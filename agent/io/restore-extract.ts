@@ -1,5 +1,5 @@
 /** One job of a restore, in a thread: read, decrypt, decompress, check against the blob ids, write. */
-import { closeSync, constants, openSync, rmSync, writeSync } from 'node:fs'
+import { closeSync, rmSync, writeSync } from 'node:fs'
 import { Failure, fail, problemOf } from '#shared/errors.ts'
 import { openSegments, segmentRange } from '#shared/format/age.ts'
 import { createBlobIds } from '#shared/format/blob-id.ts'
@@ -19,9 +19,7 @@ import type {
 import { runsOf } from '../core/restore-runs.ts'
 import { readRange } from './object-source-read.ts'
 import { giveName, setAttributes } from './restore-attributes.ts'
-import { rawPath, targetError } from './restore-paths.ts'
-
-const NEW_FILE = constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY | constants.O_NOFOLLOW
+import { createFile, rawPath, targetError } from './restore-paths.ts'
 
 export type Extract = (job: ExtractJob) => Promise<ExtractResult>
 
@@ -197,10 +195,10 @@ const writeWhole = (thread: Thread, file: WholeFile, bytes: Uint8Array): void =>
   const temporary = rawPath(`${file.dir}/${thread.temporary()}`)
   let fd: number | null = null
   try {
-    fd = openSync(temporary, NEW_FILE, 0o600)
+    fd = createFile(temporary)
     writeAll(fd, bytes, null)
     setAttributes(fd, file)
-    giveName(temporary, rawPath(`${file.dir}/${file.name}`))
+    giveName(temporary, rawPath(`${file.dir}/${file.name}`), file.exclusive)
   } catch (error) {
     if (fd !== null) rmSync(temporary, { force: true })
     throw targetError(file.name, error)

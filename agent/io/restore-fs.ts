@@ -2,13 +2,11 @@
 import { execFileSync } from 'node:child_process'
 import {
   closeSync,
-  constants,
   ftruncateSync,
   lchownSync,
   linkSync,
   lutimesSync,
   mkdirSync,
-  openSync,
   readdirSync,
   rmSync,
   symlinkSync,
@@ -23,6 +21,8 @@ import { giveName, setAttributes, timeText } from './restore-attributes.ts'
 import { createDirectories, type Directories } from './restore-directories.ts'
 import {
   close,
+  createFile,
+  foldsNames,
   guarded,
   type Handle,
   inside,
@@ -31,7 +31,6 @@ import {
   rawPath,
 } from './restore-paths.ts'
 
-const NEW_FILE = constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY | constants.O_NOFOLLOW
 /** What a new file system holds of its own. */
 const NOTHING: ReadonlySet<string> = new Set(['lost+found'])
 
@@ -54,6 +53,9 @@ export const openTarget = (folder: string, tag: string): RestoreTarget => {
   const top = openEmpty(resolve(folder))
   const directories = createDirectories(top)
   const unfinished = new Set<OpenFile>()
+  const folds = guarded('/', () => foldsNames(top, tag))
+  // What a tree calls by two names may be one here; and in the top folder others may be at work.
+  const taken = (dir: Bytes): boolean => folds || dir === '/'
   let made = 0
   const temporary = (): Bytes => {
     made += 1
@@ -68,12 +70,12 @@ export const openTarget = (folder: string, tag: string): RestoreTarget => {
     directory: (dir, make) =>
       guarded(dir, () => {
         const { handle, release } = directories.hold(dir, make)
-        return { path: handle.path, done: release }
+        return { path: handle.path, exclusive: taken(dir), done: release }
       }),
     file: (dir, name, size) =>
       guarded(pathOf(dir, name), () => {
         const ended = (): void => void unfinished.delete(open)
-        const file = { dir, name, temporary: temporary(), size }
+        const file = { dir, name, temporary: temporary(), size, exclusive: taken(dir) }
         const open = openFile(directories, file, ended)
         unfinished.add(open)
         return open
@@ -126,6 +128,7 @@ type NewFile = {
   readonly name: Bytes
   readonly temporary: Bytes
   readonly size: number
+  readonly exclusive: boolean
 }
 
 const openFile = (directories: Directories, file: NewFile, ended: () => void): OpenFile => {
@@ -137,7 +140,7 @@ const openFile = (directories: Directories, file: NewFile, ended: () => void): O
   const path = inside(handle, file.temporary)
   let fd: number
   try {
-    fd = openSync(path, NEW_FILE, 0o600)
+    fd = createFile(path)
   } catch (error) {
     release()
     throw error
@@ -155,7 +158,7 @@ const openFile = (directories: Directories, file: NewFile, ended: () => void): O
           // Whatever ends in a hole is as long as it was.
           ftruncateSync(fd, file.size)
           setAttributes(fd, attributes)
-          giveName(path, inside(handle, file.name))
+          giveName(path, inside(handle, file.name), file.exclusive)
         })
       } catch (error) {
         drop()
@@ -189,7 +192,7 @@ const makeSpecial = (parent: Handle, name: Bytes, { node, temporary }: NewNode):
     execFileSync('mknod', [...mode, kind, ...node.device.map(String)], how)
   }
   try {
-    giveName(inside(parent, temporary), inside(parent, name))
+    giveName(inside(parent, temporary), inside(parent, name), true)
   } catch (error) {
     unlinkSync(inside(parent, temporary))
     throw error

@@ -3,7 +3,16 @@
  * kernel resolves it from the open directory itself, so that renaming or replacing what lies above changes nothing.
  * Each step opens one name with O_NOFOLLOW. Elsewhere the path itself has to do, checked for links at each step.
  */
-import { closeSync, constants, fstatSync, lstatSync, mkdirSync, openSync } from 'node:fs'
+import {
+  closeSync,
+  constants,
+  existsSync,
+  fstatSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  rmSync,
+} from 'node:fs'
 import { fail, type Failure, hasCode, problemOf } from '#shared/errors.ts'
 import type { Bytes } from '#shared/format/tree-order.ts'
 
@@ -95,6 +104,28 @@ export const openTop = (path: string): Handle => {
 
 export const close = (handle: Handle): void => {
   closeSync(handle.fd)
+}
+
+const NEW_FILE = constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY | constants.O_NOFOLLOW
+
+/** A new file of this name, which nobody else can read yet. */
+export const createFile = (path: string | Buffer): number => openSync(path, NEW_FILE, 0o600)
+
+/** The same name in capitals, and with the letter and its accent apart. */
+const PROBE = { made: 'name-\u00e9', others: ['NAME-\u00e9', 'name-e\u0301'] } as const
+
+/**
+ * Whether two names of a tree can be one here: file systems that fold case or normalize do so in all folders made
+ * below one that does. Leaves nothing behind.
+ */
+export const foldsNames = (directory: Handle, tag: string): boolean => {
+  const path = (name: string): string => `${directory.path}/.holdfast-${tag}-${name}`
+  closeSync(createFile(path(PROBE.made)))
+  try {
+    return PROBE.others.some((name) => existsSync(path(name)))
+  } finally {
+    rmSync(path(PROBE.made))
+  }
 }
 
 /** Whether the directory hands its group down to what is made in it. */

@@ -17,27 +17,35 @@ type Waiting = {
   readonly resolve: (result: ExtractResult) => void
   readonly reject: (error: unknown) => void
 }
-type Thread = { readonly worker: Worker; readonly waiting: Map<number, Waiting> }
+type Thread = {
+  readonly worker: Worker
+  readonly waiting: Map<number, Waiting>
+  /** Why it takes no more jobs. */
+  ended: Error | null
+}
 
 const start = (setup: WorkerAsk): Thread => {
-  const waiting = new Map<number, Waiting>()
   const worker = new Worker(new URL('./restore-worker.ts', import.meta.url))
-  worker.postMessage(setup)
+  const thread: Thread = { worker, waiting: new Map(), ended: null }
   const end = (problem: string): void => {
-    for (const { reject } of waiting.values()) reject(fail('INTERNAL_AGENT', { problem }))
-    waiting.clear()
+    thread.ended ??= fail('INTERNAL_AGENT', {
+      problem: `a thread of the restore ended: ${problem}`,
+    })
+    for (const { reject } of thread.waiting.values()) reject(thread.ended)
+    thread.waiting.clear()
   }
   worker.on('message', ({ id, result }: WorkerAnswer) => {
-    waiting.get(id)?.resolve(result)
-    waiting.delete(id)
+    thread.waiting.get(id)?.resolve(result)
+    thread.waiting.delete(id)
   })
   worker.on('error', (error) => {
     end(problemOf(error))
   })
-  worker.on('exit', () => {
-    end('a thread of the restore ended')
+  worker.on('exit', (code) => {
+    end(`exit code ${code}`)
   })
-  return { worker, waiting }
+  worker.postMessage(setup)
+  return thread
 }
 
 /** Starts the threads; `close` ends them, and with them every job under way. */
@@ -50,6 +58,10 @@ export const startExtractors = ({ idKey, tag, threads, each }: ThreadsOptions): 
       new Promise((resolve, reject) => {
         asked += 1
         const idle = pool.reduce((a, b) => (b.waiting.size < a.waiting.size ? b : a))
+        if (idle.ended !== null) {
+          reject(idle.ended)
+          return
+        }
         idle.waiting.set(asked, { resolve, reject })
         idle.worker.postMessage({ id: asked, job } satisfies WorkerAsk)
       }),
