@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from 'node:fs/promises'
+import { mkdir, rm, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
   CreateBucketCommand,
@@ -8,7 +8,10 @@ import {
 } from '@aws-sdk/client-s3'
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { closeDisk, openDisk } from '#server/io/embedded/s3/disk.ts'
+import { walkKeys } from '#server/io/embedded/s3/walk.ts'
 import { Bucket, refused, startHand, type Hand } from '../support/s3-hand.ts'
+import { keptLog, shiftedClock } from '../support/s3-server.ts'
 
 let hand: Hand
 let client: S3Client
@@ -146,28 +149,45 @@ test('listing agrees with the model for any keys, prefix, delimiter, start and p
   )
 })
 
-test('a folder of more keys than are read at once is listed whole and in order', async () => {
-  const folder = join(hand.s3.folder, Bucket, 'wide')
-  await mkdir(folder)
-  const names = Array.from({ length: 20_000 }, (_, at) => `n${(at * 7919) % 20_000}`)
-  for (let at = 0; at < names.length; at += 500) {
-    await Promise.all(
-      names.slice(at, at + 500).map(async (name) => writeFile(join(folder, name), '')),
-    )
+test('a folder of more names than are held at once is walked whole and in order', async () => {
+  const root = join(hand.s3.folder, Bucket, 'wide')
+  const names = Array.from(
+    { length: 300 },
+    (_, at) => `n${(at * 79) % 300}${at % 3 === 0 ? '/x' : ''}`,
+  )
+  for (const name of names) {
+    await mkdir(join(root, name, '..'), { recursive: true })
+    await writeFile(join(root, name), '')
+    // Folders without any object: a whole window of them must not look like the end.
+    await mkdir(join(root, `n${names.indexOf(name)}-empty`), { recursive: true })
   }
-  const ask = { prefix: '', delimiter: '', after: '', size: 1000 }
-  const listed = await all2(Bucket, { ...ask, after: 'wide/n5' })
-  const expected = names
-    .map((name) => `wide/${name}`)
-    .filter((name) => byBytes(name, 'wide/n5') > 0)
-  expect(listed.map(({ name }) => name)).toEqual(expected.toSorted(byBytes))
-  expect(await all2(Bucket, { ...ask, delimiter: '/' })).toEqual([
-    { kind: 'prefix', name: 'wide/' },
-  ])
+  const disk = await openDisk(hand.s3.folder, shiftedClock(), keptLog([]))
+  const expected = names.map((name) => `wide/${name}`).toSorted(byBytes)
+  for (const window of [1, 2, 7, 150, 1000]) {
+    for (const after of ['', 'wide/n200']) {
+      const keys = walkKeys({ ...disk, window }, Bucket, { after, wholly: false }, 'wide/')
+      expect(await Array.fromAsync(keys)).toEqual(expected.filter((key) => key > after))
+    }
+  }
+  await closeDisk(disk)
+  await rm(root, { recursive: true })
+})
+
+test('many keys are listed page by page', async () => {
+  const folder = join(hand.s3.folder, Bucket, 'pages')
+  await mkdir(folder)
+  const names = Array.from({ length: 2500 }, (_, at) => `n${(at * 79) % 2500}`)
+  await Promise.all(names.map(async (name) => writeFile(join(folder, name), '')))
+  const ask = { prefix: 'pages/', delimiter: '', after: '', size: 1000 }
+  const listed = await all2(Bucket, ask)
+  expect(listed.map(({ name }) => name)).toEqual(
+    names.map((name) => `pages/${name}`).toSorted(byBytes),
+  )
+  const folded = await all2(Bucket, { ...ask, prefix: '', delimiter: '/' })
+  expect(folded).toEqual([{ kind: 'prefix', name: 'pages/' }])
 })
 
 test('empty folders, links and other things that are no objects are not listed', async () => {
-  const { symlink } = await import('node:fs/promises')
   const root = join(hand.s3.folder, Bucket)
   await mkdir(join(root, 'odd', 'empty', 'emptier'), { recursive: true })
   await symlink('/etc/passwd', join(root, 'odd', 'link'))

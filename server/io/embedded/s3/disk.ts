@@ -32,8 +32,12 @@ export type Disk = {
   readonly syncs: Limiter
   /** Records read or written lately, by their path; a record never changes under its name. */
   readonly records: Memory<Metadata>
+  /** Names of one folder that a listing holds at once. */
+  readonly window: number
 }
 
+/** About 0.1 KiB each, and twice as many while a folder is read. */
+const WINDOW = 8192
 /** About 0.5 KiB each. */
 const RECORDS_KEPT = 20_000
 /** fsyncs at once: they occupy libuv's four threads, which the rest of the process shares. */
@@ -68,7 +72,8 @@ export const openDisk = async (folder: string, clock: Clock, log: Log): Promise<
   const caseless = await foldsCase(hidden)
   const syncs = limiter(SYNCS_AT_ONCE)
   const records = memory<Metadata>(RECORDS_KEPT)
-  return { folder, hidden, temps, caseless, clock, log, locked: keyLock(), syncs, records }
+  const common = { folder, hidden, temps, caseless, clock, log }
+  return { ...common, locked: keyLock(), syncs, records, window: WINDOW }
 }
 
 export const closeDisk = async (disk: Disk): Promise<void> => {

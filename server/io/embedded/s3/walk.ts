@@ -19,9 +19,6 @@ export const toBinary = (key: string): string => Buffer.from(key).toString('lati
 
 export const fromBinary = (key: string): string => Buffer.from(key, 'latin1').toString('utf8')
 
-/** Names held at once for one folder; a larger folder is read again for each further so many. */
-const WINDOW = 8192
-
 type Tree = {
   readonly root: string
   /** What a name adds to the key, null for names that are no part of one. */
@@ -37,7 +34,13 @@ type Entry = {
 
 type Folder = { readonly path: string; readonly key: string }
 
-type Scope = { readonly tree: Tree; readonly cursor: Cursor; readonly prefix: string }
+type Scope = {
+  readonly tree: Tree
+  readonly cursor: Cursor
+  readonly prefix: string
+  /** Names held for one folder; a larger folder is read again for each further so many. */
+  readonly window: number
+}
 
 const isPast = (cursor: Cursor, { key, isFolder }: Omit<Entry, 'name'>): boolean => {
   if (cursor.wholly && key.startsWith(cursor.after)) return true
@@ -92,6 +95,7 @@ const readWindow = async (
 ): Promise<{ readonly entries: readonly Entry[]; readonly more: boolean }> => {
   const handle = await ifThere(opendir(folder.path, { encoding: 'latin1', bufferSize: 512 }))
   if (handle === null) return { entries: [], more: false }
+  const { window } = scope
   let entries: Entry[] = []
   let more = false
   for await (const listed of handle) {
@@ -99,13 +103,13 @@ const readWindow = async (
     const entry = entryOf(scope, folder, listed.name, kind)
     if (entry === null || (from !== null && order(entry, from) <= 0)) continue
     entries.push(entry)
-    if (entries.length < 2 * WINDOW) continue
-    entries = entries.sort(order).slice(0, WINDOW)
+    if (entries.length < 2 * window) continue
+    entries = entries.sort(order).slice(0, window)
     more = true
   }
   entries.sort(order)
-  return entries.length > WINDOW
-    ? { entries: entries.slice(0, WINDOW), more: true }
+  return entries.length > window
+    ? { entries: entries.slice(0, window), more: true }
     : { entries, more }
 }
 
@@ -124,8 +128,8 @@ async function* walkFolder(scope: Scope, folder: Folder): AsyncGenerator<string>
   }
 }
 
-const walkTree = (tree: Tree, cursor: Cursor, prefix: string): AsyncGenerator<string> =>
-  walkFolder({ tree, cursor, prefix }, { path: tree.root, key: '' })
+const walkTree = (scope: Scope): AsyncGenerator<string> =>
+  walkFolder(scope, { path: scope.tree.root, key: '' })
 
 const takeKey = async (keys: AsyncGenerator<string>): Promise<string | null> => {
   const next = await keys.next()
@@ -147,7 +151,11 @@ export async function* walkKeys(
     fragment: (name, isFolder) => (isFolder ? `${name}/` : name),
   }
   const aside: Tree = { root: asideRoot(disk, bucket), fragment: asideFragment }
-  const trees = [walkTree(ordinary, cursor, prefix), walkTree(aside, cursor, prefix)] as const
+  const scope = { cursor, prefix, window: disk.window }
+  const trees = [
+    walkTree({ ...scope, tree: ordinary }),
+    walkTree({ ...scope, tree: aside }),
+  ] as const
   const heads = [await takeKey(trees[0]), await takeKey(trees[1])]
   for (;;) {
     const [a = null, b = null] = heads
