@@ -35,6 +35,14 @@ const checkLocation = (exchange: Exchange, body: string): void => {
     throw refuse('IllegalLocationConstraintException')
 }
 
+const ifNew = async (making: Promise<unknown>): Promise<void> => {
+  try {
+    await making
+  } catch (error) {
+    if (errnoOf(error) !== 'EEXIST') throw error
+  }
+}
+
 /** CreateBucket. As in us-east-1, creating one's own bucket again succeeds. */
 export const createBucket = async (exchange: Exchange): Promise<void> => {
   const { disk, request, payload } = exchange
@@ -44,11 +52,7 @@ export const createBucket = async (exchange: Exchange): Promise<void> => {
     throw refuse('NotImplemented', undefined, { Header: 'x-amz-bucket-object-lock-enabled' })
   }
   checkLocation(exchange, await receiveText({ request, payload }, MAX_XML))
-  try {
-    await mkdir(bucketPath(disk, bucket), { mode: 0o700 })
-  } catch (error) {
-    if (errnoOf(error) !== 'EEXIST') throw error
-  }
+  await ifNew(mkdir(bucketPath(disk, bucket), { mode: 0o700 }))
   await syncFolder(disk, disk.folder)
   answer(exchange, 200, { location: `/${bucket}` })
 }
@@ -99,6 +103,11 @@ export const deleteBucket = async (exchange: Exchange): Promise<void> => {
     if (errnoOf(error) === 'ENOTEMPTY')
       throw refuse('BucketNotEmpty', undefined, { BucketName: bucket })
     if (errnoOf(error) !== 'ENOENT') throw error
+  }
+  // An object aside may have come after the first look: its writer has seen the bucket, so the bucket stays.
+  if (!(await isEmpty(disk, bucket))) {
+    await ifNew(mkdir(bucketPath(disk, bucket), { mode: 0o700 }))
+    throw refuse('BucketNotEmpty', undefined, { BucketName: bucket })
   }
   const left = [
     asideRoot(disk, bucket),

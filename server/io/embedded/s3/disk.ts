@@ -1,6 +1,5 @@
-import { randomBytes } from 'node:crypto'
-import { access, lstat, mkdir, open, rm, writeFile, type FileHandle } from 'node:fs/promises'
-import { join } from 'node:path'
+import { access, link, lstat, mkdir, open, rm, writeFile, type FileHandle } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import type { Clock, Log } from '#shared/world.ts'
 import { keyLock, limiter, memory, type KeyLock, type Limiter, type Memory } from './turns.ts'
 import type { Metadata } from './record.ts'
@@ -52,11 +51,14 @@ const exists = async (path: string): Promise<boolean> => {
   }
 }
 
-const foldsCase = async (hidden: string): Promise<boolean> => {
-  const probe = join(hidden, `probe-${randomBytes(6).toString('hex')}`)
-  await writeFile(probe, '')
-  const folds = await exists(join(hidden, probe.slice(hidden.length + 1).toUpperCase()))
-  await rm(probe)
+/** Whether the file system folds case. Throws where it has no hard links: without them no write could be create-only. */
+const probe = async (temps: string): Promise<boolean> => {
+  const [name, second] = [join(temps, 'probe'), join(temps, 'second')]
+  await writeFile(name, '')
+  await link(name, second)
+  const folds = await exists(join(temps, 'PROBE'))
+  await rm(name)
+  await rm(second)
   return folds
 }
 
@@ -66,10 +68,12 @@ export const openDisk = async (folder: string, clock: Clock, log: Log): Promise<
   for (const name of ['aside', 'meta', 'uploads', 'cors', 'temp']) {
     await mkdir(join(hidden, name), { recursive: true, mode: 0o700 })
   }
+  // So that what is synced into these folders later cannot be lost with the folders themselves.
+  for (const path of [hidden, folder, dirname(folder)]) await syncPath(path)
   const temps = await ownTempFolder(join(hidden, 'temp'))
   const removed = await clearDeadTemps(join(hidden, 'temp'), clock.now())
   if (removed > 0) log.info({ removed }, 'removed what an earlier process left half-written')
-  const caseless = await foldsCase(hidden)
+  const caseless = await probe(temps)
   const syncs = limiter(SYNCS_AT_ONCE)
   const records = memory<Metadata>(RECORDS_KEPT)
   const common = { folder, hidden, temps, caseless, clock, log }
@@ -84,16 +88,19 @@ export const closeDisk = async (disk: Disk): Promise<void> => {
 export const syncFile = async (disk: Disk, handle: FileHandle): Promise<void> =>
   disk.syncs(async () => handle.sync())
 
-/** Makes the names in a folder survive a power cut; a folder that is gone has none. */
-export const syncFolder = async (disk: Disk, path: string): Promise<void> => {
+const syncPath = async (path: string): Promise<void> => {
   const handle = await ifThere(open(path, 'r'))
   if (handle === null) return
   try {
-    await disk.syncs(async () => handle.sync())
+    await handle.sync()
   } finally {
     await handle.close()
   }
 }
+
+/** Makes the names in a folder survive a power cut; a folder that is gone has none. */
+export const syncFolder = async (disk: Disk, path: string): Promise<void> =>
+  disk.syncs(async () => syncPath(path))
 
 export const bucketPath = (disk: Disk, bucket: string): string => join(disk.folder, bucket)
 

@@ -47,7 +47,7 @@ export const writeMetadata = async (
   metadata: Metadata,
 ): Promise<boolean> => {
   const path = recordPath(disk, subject, identity)
-  const handle = await openNew(path)
+  const handle = await openNew(disk, path)
   if (handle === null) return false
   try {
     await handle.writeFile(encodeRecord(subject.key, metadata))
@@ -61,7 +61,7 @@ export const writeMetadata = async (
 }
 
 /** Null where there is one already. The folder is there nearly always, so it is made only when it proves missing. */
-const openNew = async (path: string): Promise<FileHandle | null> => {
+const openNew = async (disk: Disk, path: string): Promise<FileHandle | null> => {
   for (let attempt = 0; ; attempt += 1) {
     try {
       return await open(path, 'wx', 0o600)
@@ -69,7 +69,10 @@ const openNew = async (path: string): Promise<FileHandle | null> => {
       const code = errnoOf(error)
       if (code === 'EEXIST') return null
       if (code !== 'ENOENT' || attempt > 0) throw error
-      await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+      const folder = dirname(path)
+      await mkdir(folder, { recursive: true, mode: 0o700 })
+      await syncFolder(disk, dirname(folder))
+      await syncFolder(disk, join(disk.hidden, 'meta'))
     }
   }
 }

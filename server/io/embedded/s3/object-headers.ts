@@ -113,7 +113,8 @@ export const objectHeaders = (request: S3Request, object: ObjectInfo): OutgoingH
   for (const [query, header] of Object.entries(OVERRIDES)) {
     const value = queryOf(request, query)
     if (value === undefined) continue
-    if (/[\r\n\0]/.test(value)) throw refuse('InvalidArgument', `${query} is not a header value.`)
+    if (/[^\t\x20-\x7e\x80-\xff]/.test(value))
+      throw refuse('InvalidArgument', `${query} is not a header value.`)
     headers[header] = value
   }
   return headers

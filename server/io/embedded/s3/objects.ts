@@ -3,7 +3,15 @@ import { constants, type BigIntStats } from 'node:fs'
 import { link, lstat, open, unlink, type FileHandle } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { MiB, SECOND, type Ms } from '#shared/units.ts'
-import { bucketPath, errnoOf, ifThere, syncFile, syncFolder, type Disk } from './disk.ts'
+import {
+  bucketExists,
+  bucketPath,
+  errnoOf,
+  ifThere,
+  syncFile,
+  syncFolder,
+  type Disk,
+} from './disk.ts'
 import { makeFolders, prune } from './folders.ts'
 import {
   readMetadata,
@@ -158,7 +166,10 @@ const stamp = async (
   metadata: Metadata,
 ): Promise<Identity> => {
   for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
-    const seconds = (Math.floor(disk.clock.now()) * 1000 + randomInt(1000)) / 1e6
+    // After a few collisions the file system is one that keeps whole seconds only: then take later ones.
+    const later = Math.max(0, attempt - 4) * SECOND
+    const micros = (Math.floor(disk.clock.now()) + later) * 1000 + randomInt(1000)
+    const seconds = micros / 1e6
     await temp.handle.utimes(seconds, seconds)
     const identity = identityOf(await temp.handle.stat({ bigint: true }))
     const [written] = await Promise.all([
@@ -262,6 +273,13 @@ const checkMatch = async (disk: Disk, subject: Subject, etag: string): Promise<v
   }
 }
 
+/** An object aside is not in its bucket's folder, so removing that folder does not notice it (buckets.ts looks again too). */
+const checkBucketStays = async (disk: Disk, { bucket }: Subject, path: string): Promise<void> => {
+  if (await bucketExists(disk, bucket)) return
+  await ifThere(unlink(path))
+  throw refuse('NoSuchBucket', undefined, { BucketName: bucket })
+}
+
 const lockName = ({ bucket, key }: Subject): string => `${bucket}/${key}`
 
 /**
@@ -289,6 +307,7 @@ export const publish = async (
     }
   })
   await syncFolder(disk, dirname(path))
+  if (path.startsWith(disk.hidden)) await checkBucketStays(disk, subject, path)
   return { modified: Number(identity.mtimeNs / 1_000_000n) }
 }
 

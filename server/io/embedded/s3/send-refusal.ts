@@ -18,6 +18,7 @@ type Refused = {
 const DROP_TRUSTED = 64 * MiB
 const DROP_OTHERS = MiB
 const PATIENCE: Ms = 5 * SECOND
+const PATIENCE_IN_ALL: Ms = 30 * SECOND
 
 /** The other end is not there any more: nothing to report, nobody to answer. */
 export const wentAway = (error: unknown): boolean =>
@@ -33,11 +34,12 @@ const dropBody = async (message: IncomingMessage, limit: number): Promise<boolea
   // Asked for permission and refused: the body never comes, or is already on its way; either way the connection is spent.
   if (message.headers.expect !== undefined || length > limit) return false
   let dropped = 0
+  const since = performance.now()
   message.socket.setTimeout(PATIENCE)
   try {
     for await (const piece of message.iterator({ destroyOnReturn: false })) {
       dropped += Buffer.isBuffer(piece) ? piece.length : 0
-      if (dropped > limit) return false
+      if (dropped > limit || performance.now() - since > PATIENCE_IN_ALL) return false
     }
     return message.complete
   } catch {

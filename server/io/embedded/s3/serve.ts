@@ -149,7 +149,10 @@ export const serveS3 = async (settings: S3Settings): Promise<S3Server> => {
   )
   const serving = { settings, limits, disk }
   const answerOne = (message: IncomingMessage, response: ServerResponse): void => {
-    void handle(serving, message, response)
+    handle(serving, message, response).catch((error: unknown) => {
+      settings.log.error({ problem: problemOf(error) }, 's3 request could not be answered')
+      response.destroy()
+    })
   }
   const server = createServer(
     {
