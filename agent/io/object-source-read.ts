@@ -46,7 +46,8 @@ const retrying = async (attempt: () => Answer | Promise<Answer>): Promise<Answer
       return await attempt()
     } catch (error) {
       const settled = hasCode(error, 'MISSING_OBJECT') || hasCode(error, 'DAMAGED')
-      if (settled || tries === ATTEMPTS) throw error
+      if (settled || (error instanceof Failure && refusals.has(error)) || tries === ATTEMPTS)
+        throw error
       await sleep(FIRST_PAUSE * 2 ** tries)
     }
   }
@@ -88,8 +89,17 @@ const nameOf = (url: string): string => {
   return origin + pathname
 }
 
-const unavailable = (url: string, problem: string, cause?: unknown): Error =>
+const unavailable = (url: string, problem: string, cause?: unknown): Failure =>
   fail('STORAGE_UNAVAILABLE', { storage: nameOf(url), verb: 'get', problem }, { cause })
+
+/** What asking again would not change. */
+const refusals = new WeakSet<Failure>()
+
+const refused = (url: string, problem: string): Failure => {
+  const failure = unavailable(url, problem)
+  refusals.add(failure)
+  return failure
+}
 
 const fetchRange = async (url: string, range: Range, key: string): Promise<Answer> => {
   const stop = new AbortController()
@@ -104,10 +114,8 @@ const fetchRange = async (url: string, range: Range, key: string): Promise<Answe
       // A redirect could lead anywhere, with a signature made for this place.
       redirect: 'manual',
       signal: stop.signal,
-      headers: {
-        range: `bytes=${String(range.start)}-${String(range.end - 1)}`,
-        'accept-encoding': 'identity',
-      },
+      // With a range, fetch itself asks for no encoding (Fetch, "HTTP-network-or-cache fetch").
+      headers: { range: `bytes=${String(range.start)}-${String(range.end - 1)}` },
     })
     const total = checkAnswer(response, { range, url, key })
     const bytes = await body(response, range.end - range.start, {
@@ -134,27 +142,28 @@ const checkAnswer = (response: Response, asked: Asked): number | null => {
   if (status === 404 || status === 410) throw fail('MISSING_OBJECT', { key })
   if (status === 416) throw tooShort(key)
   if (status >= 300 && status < 400) {
-    throw unavailable(url, 'it answers with a redirect, which is refused')
+    throw refused(url, 'it answers with a redirect, which is refused')
   }
   if ((headers.get('content-encoding') ?? 'identity') !== 'identity') {
-    throw unavailable(url, 'it sends an encoding that was not asked for')
+    throw refused(url, 'it sends an encoding that was not asked for')
   }
   if (status === 206) return checkRange(headers.get('content-range') ?? '', asked)
-  if (status !== 200) throw unavailable(url, `it answers ${String(status)}`)
+  if (status >= 500 || status === 429) throw unavailable(url, `it answers ${String(status)}`)
+  if (status !== 200) throw refused(url, `it answers ${String(status)}`)
   // A server without ranges sends the whole object: good only where that is what was asked for.
   if (range.start !== 0 || headers.get('content-length') !== String(range.end)) {
-    throw unavailable(url, 'it does not serve ranges')
+    throw refused(url, 'it does not serve ranges')
   }
   return range.end
 }
 
 const checkRange = (told: string, { range, url, key }: Asked): number | null => {
   const parts = /^bytes (\d+)-(\d+)\/(\d+|\*)$/.exec(told)
-  if (parts === null) throw unavailable(url, 'it does not say which range it sends')
+  if (parts === null) throw refused(url, 'it does not say which range it sends')
   const total = parts[3] === '*' ? null : Number(parts[3])
   if (total !== null && total < range.end) throw tooShort(key)
   if (Number(parts[1]) !== range.start || Number(parts[2]) !== range.end - 1) {
-    throw unavailable(url, 'it sends another range than asked for')
+    throw refused(url, 'it sends another range than asked for')
   }
   return total
 }

@@ -10,17 +10,18 @@ export const keyOfUrl = (url: string): string => {
   if (parsed === null || !['http:', 'https:'].includes(parsed.protocol)) {
     throw fail('WRONG_USE', { problem: 'a source is neither a folder nor an http(s) URL' })
   }
-  const parts = parsed.pathname.split('/').map(decode)
+  // Some signers write the slashes of a key as %2F.
+  const parts = decode(parsed.pathname).split('/')
   const at = parts.findLastIndex((part, i) => part === 'vaults' && isId(parts[i + 1] ?? ''))
   if (at < 0) throw fail('NOT_A_VAULT', { where: parsed.origin + parsed.pathname })
   return parts.slice(at).join('/')
 }
 
-const decode = (part: string): string => {
+const decode = (path: string): string => {
   try {
-    return decodeURIComponent(part)
+    return decodeURIComponent(path)
   } catch {
-    return part
+    return path
   }
 }
 
