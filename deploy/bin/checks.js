@@ -10,7 +10,7 @@ const STATIC = [
   [
     'boundaries',
     [
-      bin('dependency-cruiser/bin/dependency-cruise.mjs'),
+      bin('dependency-cruiser/bin/dependency-cruiser.mjs'),
       ...['--config', 'test/arch/dependency-cruiser.cjs', '--output-type', 'err'],
       ...['agent', 'server', 'shared', 'test'],
     ],
