@@ -3,11 +3,12 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
+import { Worker } from 'node:worker_threads'
 import { CreateBucketCommand, GetObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { hasCode } from '#shared/errors.ts'
 import { MiB } from '#shared/units.ts'
-import { startS3Thread, type S3Thread } from '#server/io/embedded/s3/start.ts'
+import { endOf, startS3Thread, type S3Thread } from '#server/io/embedded/s3/start.ts'
 import { KEYS, keptLog, REGION, sdkClient, type LogLine } from '../support/s3-server.ts'
 
 let folder = ''
@@ -91,4 +92,16 @@ test('the thread passes its log lines on', async () => {
   await expect(put).rejects.toThrow('internal error')
   expect(lines.map(({ level }) => level)).toContain('error')
   client.destroy()
+})
+
+test('a thread that dies by itself says why, and one that was told to end says nothing', async () => {
+  const thrown = new Worker('setTimeout(() => { throw new Error("broken inside") })', {
+    eval: true,
+  })
+  expect((await endOf(thrown, () => false))?.message).toBe('broken inside')
+  const left = new Worker('process.exit(3)', { eval: true })
+  const why = await endOf(left, () => false)
+  expect(hasCode(why, 'INTERNAL') && why.details['problem']).toContain('code 3')
+  const wanted = new Worker('process.exit(3)', { eval: true })
+  expect(await endOf(wanted, () => true)).toBeNull()
 })

@@ -21,7 +21,8 @@ const firstWord = async (worker: Worker, log: Log | undefined): Promise<Ready> =
     })
   })
 
-const endOf = async (worker: Worker, isClosing: () => boolean): Promise<Error | null> =>
+/** How a thread ended: null when that was wanted, else why. Never rejects. */
+export const endOf = async (worker: Worker, isClosing: () => boolean): Promise<Error | null> =>
   new Promise((resolve) => {
     let cause: Error | null = null
     worker.on('error', (error) => {
