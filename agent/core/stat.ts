@@ -42,6 +42,26 @@ export type Signature = {
   readonly ino: number
 }
 
+type Owned = {
+  readonly mode: number
+  readonly uid: number
+  readonly gid: number
+  readonly dev: number | bigint
+  readonly ino: number | bigint
+}
+
+/**
+ * Of a directory above the sources: what comes and goes in it is no part of the backup, so its times and size say
+ * nothing. Only where it is, whose it is and who may enter it count.
+ */
+export const outsideSignature = (stat: Owned): Signature => ({
+  size: stat.mode,
+  mtimeMs: stat.uid,
+  ctimeMs: stat.gid,
+  dev: Number(stat.dev),
+  ino: Number(stat.ino),
+})
+
 const BILLION = 1_000_000_000n
 
 /** The same floating-point ms that lstat gives: seconds times 1000 plus nanoseconds over a million, in this order. */

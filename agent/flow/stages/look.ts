@@ -21,6 +21,7 @@ import {
   isFile,
   isLink,
   isSettled,
+  outsideSignature,
   signatureOf,
   type Exact,
   type Fault,
@@ -79,16 +80,16 @@ const localOf = (
 })
 
 /** Entries without content: what lstat says is all there is. */
-const describe = (look: Look, seen: Seen, exact: Exact, target: Bytes | null): LocalEntry => {
-  const signature = signatureOf(exact)
-  const settled = isSettled(signature, look.now())
+const describe = (look: Look, looked: Looked, exact: Exact, target: Bytes | null): LocalEntry => {
+  const signature = looked.outside ? outsideSignature(exact) : signatureOf(exact)
+  const settled = looked.outside || isSettled(signature, look.now())
   const entry = isDirectory(exact.mode)
     ? directoryEntry(exact, look.fs)
     : isFile(exact.mode)
       ? fileEntry(exact, look.fs, { size: 0 })
       : otherEntry(exact, look.fs, target)
   if (entry.skipped !== undefined) look.tally.skipped += 1
-  return localOf(seen, entry, { signature: settled ? signature : null, uses: [] })
+  return localOf(looked, entry, { signature: settled ? signature : null, uses: [] })
 }
 
 const describeNow = (look: Look, looked: Looked): void => {

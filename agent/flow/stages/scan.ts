@@ -10,6 +10,8 @@ import {
   isDirectory,
   isFault,
   isLink,
+  outsideSignature,
+  type Signature,
   signatureOf,
   type Exact,
   type Fault,
@@ -19,8 +21,13 @@ import type { FileSystem } from '../../ports.ts'
 
 export type Seen = { readonly dir: Bytes; readonly name: Bytes; readonly path: Bytes }
 
-/** `behind`: a source, or a directory above one, that is a link to a directory counts as that directory. */
-export type Looked = Seen & { readonly stat: Stat; readonly behind: Exact | null }
+export type Looked = Seen & {
+  readonly stat: Stat
+  /** A source, or a directory above one, that is a link to a directory counts as that directory. */
+  readonly behind: Exact | null
+  /** Not of a source, but above one. */
+  readonly outside: boolean
+}
 
 /** What the walk meets, in tree order. */
 export type Visitor = {
@@ -112,17 +119,20 @@ const followedDirectory = (walk: Walk, path: Bytes, stat: Stat): Exact | null =>
 }
 
 type Found = {
-  readonly seen: Seen
-  readonly stat: Stat
-  readonly behind: Exact | null
+  readonly looked: Looked
   /** The cursor stands on an older version of this entry. */
   readonly here: boolean
 }
 
-const visit = ({ base, visitor }: Walk, { seen, stat, behind, here }: Found): void => {
-  const signature = behind === null ? stat : signatureOf(behind)
-  const same = here && isUnchanged(base, signature) && visitor.unchanged(base, signature.size)
-  if (!same) visitor.changed({ ...seen, stat, behind }, here ? base : null)
+const signatureNow = ({ stat, behind, outside }: Looked): Signature => {
+  if (outside) return outsideSignature(behind ?? stat)
+  return behind === null ? stat : signatureOf(behind)
+}
+
+const visit = ({ base, visitor }: Walk, { looked, here }: Found): void => {
+  const signature = signatureNow(looked)
+  const same = here && isUnchanged(base, signature) && visitor.unchanged(base, looked.stat.size)
+  if (!same) visitor.changed(looked, here ? base : null)
   if (here) advance(base)
 }
 
@@ -159,7 +169,8 @@ const look = (walk: Walk, listing: Listing, name: Bytes): void => {
     pass(walk, here)
     return
   }
-  visit(walk, { seen: { dir, name, path }, stat, behind, here })
+  const outside = excludes.length === 0
+  visit(walk, { looked: { dir, name, path, stat, behind, outside }, here })
   if (isDir) descend(walk, listing, { dir: path, excludes, dev: Number(behind?.dev ?? stat.dev) })
   else if (leads) walk.visitor.fault(path, NOT_A_DIRECTORY)
 }

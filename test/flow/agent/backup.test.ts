@@ -204,6 +204,18 @@ describe('sources', () => {
     expect(contentOf(r, 'a')).toBe('a')
   })
 
+  test('are not changed by what comes and goes in the folders above them', async () => {
+    const r = newRig()
+    writeFileSync(join(r.source, 'a'), 'a')
+    await r.backup()
+    writeFileSync(join(r.folder, 'beside'), 'not of the source')
+    await r.backup()
+    expect(r.read().record.counts.changed).toBe(0)
+    chmodSync(r.folder, 0o711)
+    await r.backup()
+    expect(r.read().entries.get(bytesOf(r.folder))?.entry.mode).toBe(0o711)
+  })
+
   test('below one another are walked once', async () => {
     const r = newRig()
     fill(r.source)

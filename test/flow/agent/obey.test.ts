@@ -1,0 +1,143 @@
+import { describe, expect, test } from 'vitest'
+import { Failure, fail } from '#shared/errors.ts'
+import { recipientsFingerprint } from '#shared/format/keys.ts'
+import type { BackupStart } from '#shared/protocol/orders.ts'
+import { createObey, type Obey } from '#agent/flow/obey.ts'
+import { eventLoopTurn, systemClock } from '#agent/io/world.ts'
+import type { RunLink } from '#agent/ports.ts'
+import { anId, createControlPlane } from '../../support/agent-control-plane.ts'
+import { eventually } from '../../support/wait.ts'
+
+const silent = {
+  debug: () => undefined,
+  info: () => undefined,
+  warn: () => undefined,
+  error: () => undefined,
+}
+
+describe('orders', () => {
+  const order = (): BackupStart => createControlPlane(SET).order([])
+  const SET = { content: [], recovery: [], list: [] }
+  type Told = { run: string; type: string; body: object }
+
+  const obeying = (
+    backup: (order: BackupStart, link: RunLink, stop: AbortSignal) => Promise<void>,
+    pinned: string | null = recipientsFingerprint(SET),
+  ): { obey: Obey; told: Told[] } => {
+    const told: Told[] = []
+    const obey = createObey({
+      log: silent,
+      linkFor: (run) => ({
+        request: async () => Promise.reject(new Error('nothing is asked here')),
+        tell: (type, body) => told.push({ run, type, body }),
+      }),
+      drained: async () => Promise.resolve(),
+      pinned: () => pinned,
+      backup,
+    })
+    return { obey, told }
+  }
+  const idle = async (obey: Obey): Promise<true> =>
+    eventually('the end of all runs', () => obey.runs().length === 0)
+
+  test('are accepted at once and carried out one after the other', async () => {
+    const steps: string[] = []
+    const { obey, told } = obeying(async ({ run }) => {
+      steps.push(`begin ${run}`)
+      await eventLoopTurn()
+      steps.push(`end ${run}`)
+    })
+    const [a, b] = [order(), order()]
+    obey.order(a)
+    obey.order(b)
+    expect(told.map(({ type }) => type)).toEqual(['backup.accepted', 'backup.accepted'])
+    expect(obey.runs()).toEqual([
+      { run: a.run, epoch: 1 },
+      { run: b.run, epoch: 1 },
+    ])
+    await idle(obey)
+    expect(steps).toEqual([`begin ${a.run}`, `end ${a.run}`, `begin ${b.run}`, `end ${b.run}`])
+    expect(told.length).toBe(2)
+  })
+
+  test('that are repeated are accepted again under the new epoch, and done once', async () => {
+    let begun = 0
+    const { obey, told } = obeying(async () => {
+      begun += 1
+      await eventLoopTurn()
+    })
+    const start = order()
+    obey.order(start)
+    obey.order({ ...start, epoch: 5 })
+    expect(obey.runs()).toEqual([{ run: start.run, epoch: 5 }])
+    expect(told.map(({ type }) => type)).toEqual(['backup.accepted', 'backup.accepted'])
+    await idle(obey)
+    expect(begun).toBe(1)
+  })
+
+  test.each([
+    ['other readers', 'x'],
+    ['readers that nobody confirmed', null],
+  ])('to seal to %s are refused', async (_, pinned) => {
+    const { obey, told } = obeying(async () => Promise.reject(new Error('not run')), pinned)
+    obey.order(order())
+    expect(told).toMatchObject([
+      { type: 'backup.refused', body: { problem: { code: 'RECIPIENTS_NOT_PINNED' } } },
+    ])
+    await idle(obey)
+  })
+
+  const untilStopped = async (_: BackupStart, __: RunLink, stop: AbortSignal): Promise<void> => {
+    await systemClock.sleep(60_000, stop)
+  }
+
+  test('to cancel end the run as canceled', async () => {
+    const { obey, told } = obeying(untilStopped)
+    const start = order()
+    obey.order(start)
+    await eventLoopTurn()
+    obey.order({ type: 'backup.cancel', id: anId(), run: start.run, epoch: 1 })
+    await idle(obey)
+    expect(told.at(-1)).toMatchObject({ type: 'backup.ended', body: { status: 'canceled' } })
+  })
+
+  test('whose lease is lost stop without a word', async () => {
+    const { obey, told } = obeying(untilStopped)
+    const start = order()
+    obey.order(start)
+    await eventLoopTurn()
+    obey.leases({ type: 'leases', id: anId(), renewed: [], lost: [start.run] })
+    await idle(obey)
+    expect(told.map(({ type }) => type)).toEqual(['backup.accepted'])
+  })
+
+  test('that fail say why, in the words of the catalogue', async () => {
+    const failing = [fail('UPLOAD_FAILED', { key: 'k', problem: 'p' }), new Error('a mistake')]
+    const { obey, told } = obeying(async () =>
+      Promise.reject(failing.shift() ?? new Failure('INTERNAL')),
+    )
+    obey.order(order())
+    obey.order(order())
+    await idle(obey)
+    const ended = told.filter(({ type }) => type === 'backup.ended')
+    expect(ended).toMatchObject([
+      { body: { status: 'failed', problem: { code: 'UPLOAD_FAILED' } } },
+      { body: { status: 'failed', problem: { code: 'INTERNAL_AGENT' } } },
+    ])
+  })
+
+  test('that come while the agent stops are refused, and those under way end first', async () => {
+    const { obey, told } = obeying(untilStopped)
+    obey.order(order())
+    await eventLoopTurn()
+    const stopped = obey.stop()
+    obey.order(order())
+    await stopped
+    expect(told.map(({ type }) => type)).toEqual([
+      'backup.accepted',
+      'backup.refused',
+      'backup.ended',
+    ])
+    expect(told.at(-1)?.body).toMatchObject({ problem: { code: 'AGENT_STOPPED' } })
+  })
+})
