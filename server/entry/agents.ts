@@ -11,6 +11,7 @@ import type { Challenge, Connect, Enroll, Refused } from '#shared/protocol/hello
 import type { Order } from '#shared/protocol/orders.ts'
 import type { Report } from '#shared/protocol/reports.ts'
 import {
+  CLOSE_CODES,
   type ControlPlaneEffect,
   type ControlPlaneEvent,
   type ControlPlaneState,
@@ -33,10 +34,20 @@ const MOST_WAITING = 64
 /** Slow requests of one agent that are worked on at once. */
 const MOST_SLOW = 8
 const TICK = SECOND
+/** An end that does not answer a close frame is cut off. */
+const GOODBYE = 3 * SECOND
 
 type Socket = Pick<
   WebSocket,
-  'readyState' | 'OPEN' | 'bufferedAmount' | 'send' | 'close' | 'pause' | 'resume' | 'on'
+  | 'readyState'
+  | 'OPEN'
+  | 'bufferedAmount'
+  | 'send'
+  | 'close'
+  | 'terminate'
+  | 'pause'
+  | 'resume'
+  | 'on'
 >
 
 type Connection = {
@@ -49,6 +60,11 @@ type Connection = {
   readonly opened: () => void
   state: ControlPlaneState
   link: Link | null
+}
+
+const sayGoodbye = (socket: Socket, code: number, reason: string): void => {
+  socket.close(code, reason)
+  setTimeout(() => socket.terminate(), GOODBYE).unref()
 }
 
 const textOf = (data: unknown): string => (Buffer.isBuffer(data) ? data.toString('utf8') : '')
@@ -129,8 +145,10 @@ const perform = (connection: Connection, effect: ControlPlaneEffect): void => {
         { server: link?.server, code: effect.code, reason: effect.reason },
         'link closed',
       )
+      // From here on nothing is offered to it, however long its goodbye takes.
+      if (link !== null) parts.links.remove(link)
       socket.resume() // a paused socket would never read the other end's goodbye
-      socket.close(effect.code, effect.reason)
+      sayGoodbye(socket, effect.code, effect.reason)
       return
   }
 }
@@ -204,14 +222,16 @@ export const agentGate = (parts: AgentParts, opened: () => void): AgentGate => {
   const open = new Map<Socket, Promise<void>>()
   const close = async (): Promise<void> => {
     for (const link of parts.links.all()) link.close('stopped', 'the control plane stops')
-    for (const socket of open.keys()) socket.close(1001, 'the control plane stops')
+    for (const socket of open.keys())
+      sayGoodbye(socket, CLOSE_CODES.stopped, 'the control plane stops')
     await Promise.all(open.values())
   }
   const routes: Routes = async (app) => {
+    // Before the plugin's own hook, which would close the sockets without a word.
+    app.addHook('preClose', close)
     await app.register(websocket, {
       options: { maxPayload: MAX_MESSAGE, perMessageDeflate: false },
     })
-    app.addHook('preClose', close)
     app.get('/v1/agent/connect', { websocket: true, config: { scope: 'agent' } }, (socket) => {
       const served = serve(parts, socket, opened).then(() => void open.delete(socket))
       open.set(socket, served)

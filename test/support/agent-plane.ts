@@ -20,7 +20,7 @@ export type Plane = {
   readonly world: World
   readonly database: TestDatabase
   readonly s3: TestS3
-  readonly parts: AgentParts & ReturnType<typeof agentPartsIn>
+  readonly parts: AgentParts & { close(): void }
   readonly dispatcher: Dispatcher
   readonly url: string
   /** Ends this replica alone, as a crash would not: connections are told. */
@@ -70,8 +70,11 @@ export const startPlane = async (timing: Timing = TEST_TIMING): Promise<Plane> =
 }
 
 /** A second replica on the same database and storage. */
-export const startSecond = async (plane: Plane): Promise<Pick<Plane, 'url' | 'stop' | 'parts'>> => {
-  const parts = agentPartsIn(plane.world, plane.parts.timing)
+export const startSecond = async (
+  plane: Plane,
+  other: Partial<AgentParts> = {},
+): Promise<Pick<Plane, 'url' | 'stop' | 'parts'>> => {
+  const parts = { ...agentPartsIn(plane.world, plane.parts.timing), ...other }
   return { parts, ...(await startReplica(parts)) }
 }
 

@@ -84,6 +84,10 @@ export type ScriptedAgent = {
   ask(report: Unsent): Promise<Order>
   /** The next order of this type: also one that came before. */
   next<T extends keyof Orders>(type: T): Promise<Orders[T]>
+  /** Reads nothing more from its socket, until what it returns is called. */
+  pause(): () => void
+  /** No heartbeats any more. */
+  hush(): void
   close(): Promise<void>
 }
 
@@ -160,6 +164,11 @@ export const connectAgent = (url: string, me: AgentKeysAndState, hello: Hello): 
       const found = await expect((order) => order.type === type)
       return found as Orders[typeof type]
     },
+    pause: () => {
+      socket.pause()
+      return () => socket.resume()
+    },
+    hush: () => clearInterval(timer),
     close: async () => {
       feed({ kind: 'leave', because: 'stopped', reason: 'the test is over' })
       await closed.promise
