@@ -95,12 +95,15 @@ const showStatus: Command = async (args, config) => {
 }
 
 /** What `holdfast open` starts: reads a vault with an identity, without a control plane. */
-const open: Command = async (args, _config, stop) =>
-  await openCommand(args, openWorld(), {
+const open: Command = async (args, _config, stop) => {
+  // Who reads the output may have had enough (`| head`).
+  process.stdout.once('error', () => process.exit(141))
+  return await openCommand(args, openWorld(), {
     out: (text) => process.stdout.write(text),
     err: (text) => process.stderr.write(text),
     stop,
   })
+}
 
 const COMMANDS: Readonly<Record<string, Command>> = {
   enroll,

@@ -1,6 +1,7 @@
 /** How byte strings and problems are shown to people and to programs. */
 import { isUtf8 } from 'node:buffer'
 import { CATALOGUE, describe } from '#shared/errors.ts'
+import type { Entry } from '#shared/format/tree.ts'
 import type { Bytes, Place } from '#shared/format/tree-order.ts'
 import { pathOf } from '#shared/format/tree-order.ts'
 import type { Problem } from './restore-job.ts'
@@ -38,3 +39,26 @@ export const placePath = ({ dir, name }: Place): Bytes => (name === '' ? dir : p
 /** ISO 8601 in UTC; for a time that no calendar has, its number. Records and trees are hostile until shown otherwise. */
 export const showTime = (ms: number): string =>
   Math.abs(ms) <= 8.64e15 ? new Date(ms).toISOString() : `${ms} ms`
+
+const TYPES = {
+  file: '-',
+  directory: 'd',
+  symlink: 'l',
+  fifo: 'p',
+  char: 'c',
+  block: 'b',
+  socket: 's',
+} as const
+const TRIPLES = ['---', '--x', '-w-', '-wx', 'r--', 'r-x', 'rw-', 'rwx']
+
+/** Type and mode as `ls -l` shows them, `drwxrwxrwt`. */
+export const showMode = ({ type, mode }: Pick<Entry, 'type' | 'mode'>): string => {
+  const triple = (shift: number, special: boolean, letter: string): string => {
+    const text = TRIPLES[(mode >> shift) & 7] ?? '---'
+    if (!special) return text
+    return text.slice(0, 2) + (text.endsWith('x') ? letter : letter.toUpperCase())
+  }
+  const user = triple(6, (mode & 0o4000) !== 0, 's')
+  const group = triple(3, (mode & 0o2000) !== 0, 's')
+  return TYPES[type] + user + group + triple(0, (mode & 0o1000) !== 0, 't')
+}

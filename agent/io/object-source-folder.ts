@@ -53,8 +53,17 @@ const subfolders = async (folder: string): Promise<string[]> => {
   return entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name)
 }
 
-const vaultIds = async (root: string): Promise<string[]> =>
-  (await subfolders(join(root, 'vaults'))).filter(isId).sort()
+/** What only a vault in a bucket holds: an agent's own folder has `vaults` too. */
+const OF_A_VAULT = ['signers', 'keys', 'backups']
+
+const vaultIds = async (root: string): Promise<string[]> => {
+  const found: string[] = []
+  for (const name of (await subfolders(join(root, 'vaults'))).filter(isId)) {
+    const inside = await subfolders(join(root, 'vaults', name))
+    if (OF_A_VAULT.some((folder) => inside.includes(folder))) found.push(name)
+  }
+  return found.sort()
+}
 
 const sourceAt = (root: string, only?: string): ObjectSource => ({
   vaults: async () =>

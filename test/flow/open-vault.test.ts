@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
 import { makeIdentity, showFingerprint } from '#shared/format/keys.ts'
@@ -166,6 +166,8 @@ describe('choosing', () => {
     place.writer.backup([file('/f', 'x')])
     place.writer.writeTo(join(place.bucket, 'some/prefix'))
     const identity = ['-i', join(place.folder, 'identity')]
+    // An agent's own folder is not a vault, though it is nearer.
+    mkdirSync(join(place.bucket, 'agent/vaults', place.writer.vault, 'packs'), { recursive: true })
     for (const path of [
       '',
       'some',

@@ -3,7 +3,7 @@ import { showFingerprint } from '#shared/format/keys.ts'
 import type { RecordBody } from '#shared/format/record.ts'
 import { formatBytes, formatCount } from '#shared/units.ts'
 import type { OpenEvent } from '../../core/open-events.ts'
-import { placePath, showBytes, showProblem, showTime } from '../../core/open-show.ts'
+import { placePath, showBytes, showMode, showProblem, showTime } from '../../core/open-show.ts'
 import type { RestoreCounts, RestoreEvent } from '../../core/restore-events.ts'
 import type { Gap } from '../../core/restore-history.ts'
 
@@ -59,7 +59,7 @@ const vaultText = ({ vault, trust, fingerprint, backups }: Of<'vault'>): string 
     trust === 'fingerprint'
       ? 'its genesis is the one you named'
       : 'trust on first use: compare its fingerprint with the recovery kit, or give --genesis'
-  return `Vault ${vault}: ${formatCount(backups)} backups (${how})\n  ${showFingerprint(fingerprint)}`
+  return `Vault ${vault}: ${backups === 1 ? '1 backup' : `${formatCount(backups)} backups`} (${how})\n  ${showFingerprint(fingerprint)}`
 }
 
 const backupText = (body: RecordBody): string => {
@@ -69,24 +69,12 @@ const backupText = (body: RecordBody): string => {
   return `${body.backup} #${body.sequence} of job ${body.job}, ${when} UTC, ${formatCount(body.counts.files)} files, ${formatBytes(body.bytes.source)}${errors}: ${body.host.hostname} ${paths}`
 }
 
-const TYPES = {
-  file: '-',
-  directory: 'd',
-  symlink: 'l',
-  fifo: 'p',
-  char: 'c',
-  block: 'b',
-  socket: 's',
-}
-const BITS = ['r', 'w', 'x', 'r', 'w', 'x', 'r', 'w', 'x']
-
 const entryText = ({ path, entry }: Of<'entry'>): string => {
-  const bits = BITS.map((bit, i) => ((entry.mode >> (8 - i)) & 1 ? bit : '-')).join('')
   const owner = `${entry.user ?? entry.uid}:${entry.group ?? entry.gid}`
   const time = showTime(Number(entry.mtime / 1_000_000n)).slice(0, 19)
   const target = entry.target === undefined ? '' : ` -> ${showBytes(entry.target)}`
   const skipped = entry.skipped === undefined ? '' : ` (not in the backup: ${entry.skipped})`
-  return `${TYPES[entry.type]}${bits} ${owner} ${String(entry.size ?? 0).padStart(12)} ${time.replace('T', ' ')} ${showBytes(path)}${target}${skipped}`
+  return `${showMode(entry)} ${owner} ${String(entry.size ?? 0).padStart(12)} ${time.replace('T', ' ')} ${showBytes(path)}${target}${skipped}`
 }
 
 const gapText = (gap: Gap): string => {

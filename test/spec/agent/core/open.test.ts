@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { chooseBackups, perhapsNewer } from '#agent/core/open-choice.ts'
-import { jsonBytes, showBytes, showTime } from '#agent/core/open-show.ts'
+import { jsonBytes, showBytes, showMode, showTime } from '#agent/core/open-show.ts'
 import { type Dated, historyGaps } from '#agent/core/restore-history.ts'
 import { fail } from '#shared/errors.ts'
 import { recordKey } from '#shared/format/layout.ts'
@@ -88,6 +88,12 @@ describe('showing', () => {
     expect(jsonBytes('path', '/\xff')).toEqual({
       pathb: Buffer.from('/\xff', 'latin1').toString('base64'),
     })
+  })
+
+  test('modes are shown as ls does', () => {
+    expect(showMode({ type: 'directory', mode: 0o1777 })).toBe('drwxrwxrwt')
+    expect(showMode({ type: 'file', mode: 0o6740 })).toBe('-rwsr-S---')
+    expect(showMode({ type: 'symlink', mode: 0o1006 })).toBe('l------rwT')
   })
 
   test('a time that no calendar has is shown as a number', () => {
