@@ -20,11 +20,11 @@ export default defineConfig({
   test: {
     reporters: ['default', fileURLToPath(new URL('support/closing-line.ts', import.meta.url))],
     projects: [
-      project('spec', 0, 60_000),
-      project('arch', 1, 60_000),
-      project('flow', 2, 60_000),
-      project('contract', 3, 180_000),
-      project('system', 4, 600_000),
+      project('spec', 1, 60_000),
+      project('arch', 2, 60_000),
+      project('flow', 3, 60_000),
+      project('contract', 4, 180_000),
+      project('system', 5, 600_000),
     ],
   },
 })
