@@ -1,6 +1,7 @@
 /** What the flows behind the connections of agents work with, and the small words that they share. */
 import { fail, Failure, hasCode } from '#shared/errors.ts'
 import { type BackupId, type Id, makeId, parseId } from '#shared/ids.ts'
+import type { Facts } from '#shared/protocol/hello.ts'
 import { DAY, type Ms, SECOND } from '#shared/units.ts'
 import type { Clock, Log, Random } from '#shared/world.ts'
 import { holds, type Run, type Step } from '../core/backup-machine.ts'
@@ -82,6 +83,20 @@ export const announce = (
   parts.events.emit(backup, { kind: 'status', status: run.at, problem })
   parts.log.info({ backup, status: run.at, code: problem?.code }, 'a backup changed its status')
 }
+
+/** Text of an agent as the database can hold it: without NUL and half characters. */
+export const storable = (text: string): string => text.toWellFormed().replaceAll('\0', '\ufffd')
+
+/** The known facts, and nothing else that a greeting may carry. */
+export const storableFacts = (facts: Facts): Facts => ({
+  hostname: storable(facts.hostname),
+  os: storable(facts.os),
+  kernel: storable(facts.kernel),
+  arch: storable(facts.arch),
+  cpus: facts.cpus,
+  memory_bytes: facts.memory_bytes,
+  agent_version: storable(facts.agent_version),
+})
 
 type AboutRun = { readonly run: string; readonly epoch: number }
 

@@ -20,10 +20,13 @@ import {
   eachOf,
   freshId,
   heldScope,
+  isRefusal,
   leaseLost,
   scopeOf,
+  storable,
 } from './agent-parts.ts'
 import { lookAt } from './confirm-objects.ts'
+import { dropRecords } from './drop-records.ts'
 
 /** HEADs at once: a first backup of 1 TiB has 65,000 packs to look at. */
 const LOOKS_AT_ONCE = 32
@@ -69,13 +72,6 @@ const lookAtPacks = async (parts: AgentParts, ready: Ready, stop: AbortSignal): 
   if (gone.length > 0 && scope.vault !== null) await parts.objects.lost(scope.vault, gone)
 }
 
-/** The record of a commit that fails was never a backup; what stays of it in the bucket would look like one. */
-const withdraw = async (parts: AgentParts, ready: Ready, stop: AbortSignal): Promise<void> => {
-  await parts.commits.discard(ready.scope.backup)
-  const keys = await parts.objects.forget(ready.scope.backup, ['record'], [])
-  await ready.store.remove(keys, stop)
-}
-
 const commit = async (
   parts: AgentParts,
   ready: Ready,
@@ -95,7 +91,10 @@ const commit = async (
   const how = { finish, record: record.key, decide, plan: planIntervals }
   const outcome = await parts.commits.commit(scope.backup, staged, how)
   if (outcome.done === 'committed') for (const run of made) announce(parts, scope.backup, run)
-  if (outcome.done === 'missing') await withdraw(parts, ready, stop)
+  if (outcome.done === 'missing') {
+    await parts.commits.discard(scope.backup)
+    await dropRecords(parts, scope, stop)
+  }
   return outcome
 }
 
@@ -136,7 +135,12 @@ const attempt = async (
   stop: AbortSignal,
 ): Promise<CommitOutcome> => {
   const scope = await heldScope(parts, link, report)
-  const { counts, bytes_source, bytes_new, bytes_stored, error_count, errors } = report
+  const { counts, bytes_source, bytes_new, bytes_stored, error_count } = report
+  const errors = report.errors.map(({ path, code, problem }) => ({
+    path: storable(path),
+    code: storable(code),
+    problem: storable(problem),
+  }))
   const finish = { counts, bytes_source, bytes_new, bytes_stored, error_count, errors }
   if (!(await parts.commits.finishing(scope.backup, report.epoch, finish)))
     throw leaseLost(report.run)
@@ -187,9 +191,22 @@ const confirmRecord = async (
   return parts.objects.store(scope.backup, scope.run.epoch, [note])
 }
 
+const complete = async (
+  parts: AgentParts,
+  scope: RunScope,
+  stop: AbortSignal,
+): Promise<boolean> => {
+  const ready = await readyOf(parts, scope)
+  if (typeof ready === 'string' || !(await confirmRecord(parts, ready, stop))) return false
+  const outcome = await commit(parts, ready, stop)
+  parts.log.info({ backup: scope.backup, outcome: outcome.done }, 'finished an abandoned commit')
+  return outcome.done === 'committed'
+}
+
 /**
  * A commit that nobody will finish any more: done here when its pages are complete and its record is in the store
- * (FORMAT.md, "Commit, and deleting without reading"). `false`: there is nothing to finish.
+ * (FORMAT.md, "Commit, and deleting without reading"). `false`: there is nothing that can be finished. Throws only where
+ * trying again later may help.
  */
 export const completeAbandoned = async (
   parts: AgentParts,
@@ -197,9 +214,12 @@ export const completeAbandoned = async (
   stop: AbortSignal,
 ): Promise<boolean> => {
   if (scope.vault === null || scope.run.at !== 'running' || scope.run.cancelAsked) return false
-  const ready = await readyOf(parts, scope)
-  if (typeof ready === 'string' || !(await confirmRecord(parts, ready, stop))) return false
-  const outcome = await commit(parts, ready, stop)
-  parts.log.info({ backup: scope.backup, outcome: outcome.done }, 'finished an abandoned commit')
-  return outcome.done === 'committed'
+  try {
+    return await complete(parts, scope, stop)
+  } catch (error) {
+    if (!isRefusal(error)) throw error
+    const problem = problemOf(error)
+    parts.log.warn({ backup: scope.backup, problem }, 'an abandoned commit cannot be finished')
+    return false
+  }
 }

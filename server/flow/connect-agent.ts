@@ -4,7 +4,7 @@ import { verifySignature } from '#shared/format/keys.ts'
 import { type OrgId, parseId, type ServerId } from '#shared/ids.ts'
 import { type Connect, type Enroll, helloProof, type Welcome } from '#shared/protocol/hello.ts'
 import { SECOND } from '#shared/units.ts'
-import { type AgentParts, freshId } from './agent-parts.ts'
+import { type AgentParts, freshId, storableFacts } from './agent-parts.ts'
 import { enrollAgent } from './enroll-agent.ts'
 
 export type Admitted = {
@@ -60,7 +60,11 @@ const admitKnown = async (parts: AgentParts, hello: Hello, message: Connect): Pr
   const signature = new Uint8Array(Buffer.from(message.signature, 'base64url'))
   if (known === null || !verifySignature(known.signingKey, proof, signature))
     throw fail('AGENT_UNKNOWN', { server })
-  const { joined, known: highest } = await parts.agents.join(server, message.joins, message.facts)
+  const { joined, known: highest } = await parts.agents.join(
+    server,
+    message.joins,
+    storableFacts(message.facts),
+  )
   if (!joined) {
     parts.log.warn({ server, joins: message.joins, known: highest }, 'an agent was cloned')
     throw fail('AGENT_CLONED', { server, joins: message.joins, known: highest })

@@ -5,7 +5,7 @@ import { verifySignature } from '#shared/format/keys.ts'
 import { type Enroll, helloProof, type VaultOffer } from '#shared/protocol/hello.ts'
 import { parseId } from '#shared/ids.ts'
 import type { EnrolledAgent } from '../ports.ts'
-import type { AgentParts } from './agent-parts.ts'
+import { type AgentParts, storableFacts } from './agent-parts.ts'
 import { prepareVault } from './prepare-vault.ts'
 
 const bytes = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'base64url'))
@@ -37,7 +37,7 @@ export const enrollAgent = async (
   if (!verifySignature(signingKey, proof, bytes(hello.signature)))
     throw fail('ENROLMENT_REFUSED', { problem: 'the signature does not match the signing key' })
   const token = new Uint8Array(createHash('sha256').update(hello.token).digest())
-  const { facts } = hello
+  const facts = storableFacts(hello.facts)
   const newcomer = { signingKey, boxKey: bytes(hello.box_key), facts }
   const agent = await parts.agents.enroll(token, newcomer)
   if ('refused' in agent) throw fail('ENROLMENT_REFUSED', { problem: agent.refused })

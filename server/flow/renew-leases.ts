@@ -7,6 +7,7 @@ import { type Run, step } from '../core/backup-machine.ts'
 import type { Held, Link } from '../ports.ts'
 import { type AgentParts, changeRun, freshId } from './agent-parts.ts'
 import { completeAbandoned } from './commit-backup.ts'
+import { dropRecords } from './drop-records.ts'
 
 type Renewed = Orders['leases']['renewed'][number]
 
@@ -35,8 +36,11 @@ const absent = async (
   const over = step(held.run, { kind: 'absent', link: link.joins })[1] === 'changed'
   if (!over) return
   const scope = await parts.runs.scope(held.backup, link.server)
-  if (scope !== null && (await completeAbandoned(parts, scope, stop))) return
-  await changeRun(parts, held.backup, (run) => step(run, { kind: 'absent', link: link.joins }))
+  if (scope === null || (await completeAbandoned(parts, scope, stop))) return
+  const settled = await changeRun(parts, held.backup, (run) =>
+    step(run, { kind: 'absent', link: link.joins }),
+  )
+  if (settled?.verdict === 'changed') await dropRecords(parts, scope, stop)
 }
 
 const remindOfCancel = (parts: AgentParts, link: Link, [backup, run]: [BackupId, Run]): void => {

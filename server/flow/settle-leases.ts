@@ -5,6 +5,7 @@ import { MISSED_BEATS } from '#shared/protocol/session.ts'
 import type { RunScope } from '../ports.ts'
 import { type AgentParts, changeRun } from './agent-parts.ts'
 import { completeAbandoned } from './commit-backup.ts'
+import { dropRecords } from './drop-records.ts'
 
 const AT_ONCE = 100
 
@@ -29,7 +30,10 @@ const tryToComplete = async (
 export const settleLeases = async (parts: AgentParts, stop: AbortSignal): Promise<void> => {
   for (const scope of await parts.runs.overdue(AT_ONCE)) {
     if (await tryToComplete(parts, scope, stop)) continue
-    await changeRun(parts, scope.backup, (run, now) => step(run, { kind: 'tick', now }))
+    const settled = await changeRun(parts, scope.backup, (run, now) =>
+      step(run, { kind: 'tick', now }),
+    )
+    if (settled?.run.at === 'failed') await dropRecords(parts, scope, stop)
   }
   await parts.agents.expire((MISSED_BEATS + 1) * parts.timing.heartbeat)
 }

@@ -2,7 +2,7 @@
 import { CATALOGUE, Failure, problemOf } from '#shared/errors.ts'
 import type { Order } from '#shared/protocol/orders.ts'
 import type { Report, Reports } from '#shared/protocol/reports.ts'
-import { type RunEvent, step } from '../core/backup-machine.ts'
+import { isFinal, type RunEvent, step } from '../core/backup-machine.ts'
 import type { Link } from '../ports.ts'
 import {
   type AgentParts,
@@ -11,9 +11,11 @@ import {
   leaseLost,
   problemFor,
   scopeOf,
+  storable,
 } from './agent-parts.ts'
 import { finishCommit, stagePage } from './commit-backup.ts'
 import { confirmObjects } from './confirm-objects.ts'
+import { dropRecords } from './drop-records.ts'
 import { giveGrants, giveNumbers } from './give-grants.ts'
 import { openVault } from './open-vault.ts'
 import { renewLeases } from './renew-leases.ts'
@@ -47,13 +49,18 @@ const saidBy = ({
   problem,
 }: Reports['backup.refused' | 'backup.ended']): { code: string; message: string } => ({
   code: Object.hasOwn(CATALOGUE, problem.code) ? problem.code : 'INTERNAL_AGENT',
-  message: problem.message,
+  message: storable(problem.message),
 })
 
-const moveOn = async (parts: AgentParts, link: Link, report: Ending): Promise<null> => {
-  const { backup } = await scopeOf(parts, link, report)
-  const settled = await changeRun(parts, backup, (run) => step(run, eventOf(report)))
+const moveOn = async (
+  parts: AgentParts,
+  [link, report]: readonly [Link, Ending],
+  stop: AbortSignal,
+): Promise<null> => {
+  const scope = await scopeOf(parts, link, report)
+  const settled = await changeRun(parts, scope.backup, (run) => step(run, eventOf(report)))
   if (settled?.verdict === 'lost') throw leaseLost(report.run)
+  if (settled !== null && isFinal(settled.run)) await dropRecords(parts, scope, stop)
   return null
 }
 
@@ -72,7 +79,8 @@ const noteProgress = async (
 
 const noteLog = async (parts: AgentParts, link: Link, report: Reports['log']): Promise<null> => {
   const { backup } = await scopeOf(parts, link, report)
-  const { level, message } = report
+  const { level } = report
+  const message = storable(report.message)
   if (!(await parts.runs.log(backup, report.epoch, { level, message }))) throw leaseLost(report.run)
   parts.events.emit(backup, { kind: 'log', level, message })
   return null
@@ -87,7 +95,7 @@ const take = async (
     case 'backup.accepted':
     case 'backup.refused':
     case 'backup.ended':
-      return moveOn(parts, link, report)
+      return moveOn(parts, [link, report], stop)
     case 'vault.opened':
       return openVault(parts, [link, report], stop)
     case 'numbers.request':
