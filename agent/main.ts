@@ -10,6 +10,7 @@ import { machineFacts } from './io/facts.ts'
 import { httpPut } from './io/http-put.ts'
 import { lockFolder } from './io/lock.ts'
 import { lineLog } from './io/log.ts'
+import { boundNursery } from './io/memory.ts'
 import { nodeFileSystem } from './io/node-fs.ts'
 import { openWorld } from './io/restore-world.ts'
 import { stateFolder } from './io/state-folder.ts'
@@ -58,6 +59,7 @@ const enroll: Command = async (args, config) => {
 const run: Command = async (args, config, stop) => {
   const folder = stateOption(args) ?? config.state
   const lock = await lockFolder(folder)
+  boundNursery()
   const put = httpPut()
   try {
     const parts = {

@@ -12,8 +12,9 @@ export type Problems = {
 
 /** Beyond these only the count grows: a broken disk must not fill the memory. */
 const MOST = 5000
-/** What a report carries. */
+/** What a report carries: a message has 1 MiB at most, and a character up to six bytes in JSON. */
 const REPORTED = 100
+const REPORTED_CHARS = 100_000
 
 export const createProblems = (): Problems => {
   const kept: RecordError[] = []
@@ -31,9 +32,15 @@ export const createProblems = (): Problems => {
 }
 
 /** The first ones as the protocol carries them: paths as text. */
-export const reported = (problems: Problems): FileProblem[] =>
-  problems.kept.slice(0, REPORTED).map(({ path, code, problem }) => ({
+export const reported = (problems: Problems): FileProblem[] => {
+  let left = REPORTED_CHARS
+  const first = problems.kept.slice(0, REPORTED).map(({ path, code, problem }) => ({
     path: Buffer.from(path, 'latin1').toString('utf8').slice(0, 8192),
     code,
     problem: problem.slice(0, 500),
   }))
+  return first.filter(({ path, problem }) => {
+    left -= path.length + problem.length
+    return left >= 0
+  })
+}

@@ -39,6 +39,9 @@ export const VaultFile = Type.Object({
   version: Type.Literal(1),
   vault: id,
   secret: bytes32,
+  /** Signing key of the agent, and fingerprint of the recipients, that the genesis names. */
+  agent_key: bytes32,
+  readers: bytes32,
   genesis: Type.String(),
   key: Type.String(),
   key_header_bytes: whole,

@@ -1,4 +1,5 @@
 /** One connection to the control plane: drives the agent's end of shared/protocol/session over a socket. */
+import { problemOf } from '#shared/errors.ts'
 import { encode } from '#shared/protocol/codec.ts'
 import type { Challenge, Connect, Enroll, Refused, Welcome } from '#shared/protocol/hello.ts'
 import type { Order } from '#shared/protocol/orders.ts'
@@ -73,13 +74,23 @@ export const connect = ({ dial, url, clock }: Line, talk: Conversation): Connect
     ended.abort()
     resolve(reason)
   }
-  const feed = (event: AgentEvent): void => {
+  const step = (event: AgentEvent): void => {
     const [next, effects] = stepAgent(state, event, clock.monotonic())
     state = next
     for (const effect of effects) {
       if (effect.kind === 'challenged')
-        feed({ kind: 'introduce', message: talk.introduce(effect.message) })
+        step({ kind: 'introduce', message: talk.introduce(effect.message) })
       else perform(effect, { socket, talk, end })
+    }
+  }
+  /** A mistake of ours on this line ends the line, and not the program with all its runs. */
+  const feed = (event: AgentEvent): void => {
+    try {
+      step(event)
+    } catch (error) {
+      state = { at: 'closed', because: 'lost' }
+      socket.drop()
+      end(problemOf(error))
     }
   }
   const socket = dial(url, {
@@ -97,7 +108,8 @@ export const connect = ({ dial, url, clock }: Line, talk: Conversation): Connect
   }
   void tick()
   return {
-    send: (message) => feed({ kind: 'send', message }),
+    // A report that cannot be encoded is the mistake of who made it, and is thrown there.
+    send: (message) => step({ kind: 'send', message }),
     over,
     leave: (reason) => feed({ kind: 'leave', because: 'stopped', reason }),
   }

@@ -1,6 +1,12 @@
 /** The vault of a run: its secret, made here on the first run, and its first objects (FORMAT.md, "Keys"). */
 import { parseBase64url, toBase64url } from '#shared/format/bytes.ts'
-import { parseRecipient, sha256, type RecipientSet, type SigningKey } from '#shared/format/keys.ts'
+import {
+  parseRecipient,
+  recipientsFingerprint,
+  sha256,
+  type RecipientSet,
+  type SigningKey,
+} from '#shared/format/keys.ts'
 import { encodeGenesis } from '#shared/format/signers.ts'
 import { deriveKeys, encodeVaultSecret, type VaultKeys } from '#shared/format/vault-secret.ts'
 import { fail } from '#shared/errors.ts'
@@ -36,14 +42,14 @@ const bytesOf = (text: string): Uint8Array => {
 }
 
 /** Secret and first objects, on disk before anything else is done with them. */
-const make = (parts: VaultParts, { id, recipients }: VaultOrder): VaultFile => {
+const make = (parts: VaultParts, { id, recipients }: VaultOrder, secret: Uint8Array): VaultFile => {
   const { world, signer } = parts
-  const secret = world.random(32)
+  const agentKey = toBase64url(signer.publicKey)
   const genesis = encodeGenesis(
     {
       vault: id,
       recipients,
-      agentKey: toBase64url(signer.publicKey),
+      agentKey,
       organizationKey: parts.organizationKey,
       created: world.clock.now(),
     },
@@ -55,6 +61,8 @@ const make = (parts: VaultParts, { id, recipients }: VaultOrder): VaultFile => {
     version: 1,
     vault: id,
     secret: toBase64url(secret),
+    agent_key: agentKey,
+    readers: recipientsFingerprint(recipients),
     genesis: toBase64url(genesis),
     key: toBase64url(key.bytes),
     key_header_bytes: key.header.length,
@@ -63,14 +71,31 @@ const make = (parts: VaultParts, { id, recipients }: VaultOrder): VaultFile => {
   return file
 }
 
-/** The keys of the vault. `KEY_REQUIRED` where the vault is in use and its secret is not on this machine. */
-export const vaultKeys = (parts: VaultParts, vault: VaultOrder): VaultKeys => {
+const missing = (problem: string): Error => fail('KEY_REQUIRED', { problem })
+
+/**
+ * The vault's file as this run needs it. Before the vault is open, first objects for other readers or of another agent
+ * key are made anew around the same secret; after that, its chain of signers says who may write.
+ */
+const fileOf = (parts: VaultParts, vault: VaultOrder): VaultFile => {
   const bytes = parts.state.read(vaultPath(vault.id))
-  if (bytes !== null) return deriveKeys(bytesOf(readVaultFile(bytes).secret))
-  if (!vault.is_new)
-    throw fail('KEY_REQUIRED', { problem: 'the secret of this vault is not on this server' })
-  return deriveKeys(bytesOf(make(parts, vault).secret))
+  if (bytes === null) {
+    if (!vault.is_new) throw missing('the secret of this vault is not on this server')
+    return make(parts, vault, parts.world.random(32))
+  }
+  const file = readVaultFile(bytes)
+  const sameAgent = file.agent_key === toBase64url(parts.signer.publicKey)
+  if (!vault.is_new) {
+    if (!sameAgent) throw missing('this vault was begun with another agent key')
+    return file
+  }
+  const sameReaders = file.readers === recipientsFingerprint(vault.recipients)
+  return sameAgent && sameReaders ? file : make(parts, vault, bytesOf(file.secret))
 }
+
+/** The keys of the vault. `KEY_REQUIRED` where the vault is in use and this agent cannot write into it. */
+export const vaultKeys = (parts: VaultParts, vault: VaultOrder): VaultKeys =>
+  deriveKeys(bytesOf(fileOf(parts, vault).secret))
 
 type Opening = {
   readonly link: RunLink

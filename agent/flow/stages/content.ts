@@ -56,15 +56,15 @@ export const createAssembly = (segments: Segments, crew: Crew): Assembly => {
   let size = 0
   let whenDone: ((content: FileContent) => void) | null = null
 
-  const put = async (list: SegmentBytes): Promise<Locator> => {
+  const put = (lists: Promise<Locator>[], list: SegmentBytes): void => {
     const promise = segments.put(list)
-    // Awaited in `finish`; until then a failure must not count as unowned.
+    // Awaited in `writeLists`; until then a failure, which stops the run by other ways, must not count as unowned.
     promise.catch(() => undefined)
-    return await promise
+    lists.push(promise)
   }
   const list = (locator: Locator): void => {
     listing ??= { lister: createContentLister(0), lists: [] }
-    for (const segment of listing.lister.push(locator)) listing.lists.push(put(segment))
+    for (const segment of listing.lister.push(locator)) put(listing.lists, segment)
   }
   const take = (locator: Locator): void => {
     size += locator[4]
@@ -77,7 +77,7 @@ export const createAssembly = (segments: Segments, crew: Crew): Assembly => {
     }
   }
   const writeLists = async ({ lister, lists }: Listing): Promise<FileContent> => {
-    for (const segment of lister.end()) lists.push(put(segment))
+    for (const segment of lister.end()) put(lists, segment)
     const lowest = await Promise.all(lists)
     const upper = await listed(lowest, segments)
     for (const locator of [lowest, ...upper].flat()) ledger.add(locator[0], locator[4])
