@@ -35,7 +35,7 @@ const kindOf = (key: string): string => parseKey(key)?.kind ?? 'none'
 /** First the kind, so that the rare ones are damaged as often as packs. */
 const pickKey = (chance: Seeded, objects: Objects): string => {
   const kinds = [...new Set([...objects.keys()].map(kindOf))].sort()
-  return pickOf(chance, objects, chance.pick(kinds))
+  return pickOf(chance, objects, chance.pick([...kinds, 'pack', 'pack', 'tree']))
 }
 
 const pickOf = (chance: Seeded, objects: Objects, kind: string): string =>
@@ -55,6 +55,17 @@ export const sweepDamage = (chance: Seeded, vault: Objects, step: number): Damag
     kind: `sweep ${kind}`,
     changes: new Map([[key, flipAt(bytes, at, 1 << chance.below(8))]]),
   }
+}
+
+/** One wrong byte in each segment of 64 KiB of the largest pack, the header aside. */
+export const segmentDamages = (vault: Objects): readonly Damage[] => {
+  const packs = [...vault].filter(([key]) => kindOf(key) === 'pack')
+  const [key, bytes] = packs.sort(([, a], [, b]) => b.length - a.length)[0] ?? []
+  if (key === undefined || bytes === undefined) throw new RangeError('the vault has no pack')
+  return Array.from({ length: Math.floor(bytes.length / 65_552) }, (_, i) => ({
+    kind: 'segment',
+    changes: new Map([[key, flipAt(bytes, (i + 1) * 65_552, 1)]]),
+  }))
 }
 
 type Setting = {

@@ -4,9 +4,27 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { drive } from '../soak/drive.ts'
 import { check, runCase } from '../soak/flip.ts'
-import { sweepDamage } from '../soak/flip-damage.ts'
-import { makeWorld, TINY } from '../soak/flip-world.ts'
+import { segmentDamages, sweepDamage } from '../soak/flip-damage.ts'
+import { makeWorld, type Size, TINY, USUAL, type World } from '../soak/flip-world.ts'
 import { seeded } from '../support/seeded.ts'
+
+type Setting = { readonly world: World; readonly folder: string }
+
+const inVault = async (
+  seed: string,
+  size: Size,
+  use: (setting: Setting) => Promise<void>,
+): Promise<void> => {
+  const folder = mkdtempSync(join(tmpdir(), 'holdfast-flip-'))
+  try {
+    const world = makeWorld(seeded(seed), size)
+    world.writer.writeTo(join(folder, 'bucket'))
+    writeFileSync(join(folder, 'identity'), `${world.writer.identity.text}\n`)
+    await use({ world, folder })
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
 
 describe('flip', () => {
   test('whatever happens to an object, exactly the files concerned are named and the others restored', async () => {
@@ -15,21 +33,25 @@ describe('flip', () => {
     expect(result.cases).toBe(20)
   })
 
+  test('a wrong byte in a pack concerns the files in its 64 KiB, and no others', async () => {
+    await inVault('segments', USUAL, async (setting) => {
+      const damages = segmentDamages(setting.world.writer.objects)
+      expect(damages.length).toBeGreaterThan(2)
+      for (const damage of damages) {
+        expect((await runCase(setting, damage)).violations).toEqual([])
+      }
+    })
+  })
+
   test('every byte of the small objects matters: signers, secrets, and the headers of all others', async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'holdfast-flip-'))
-    try {
-      const world = makeWorld(seeded('headers'), TINY)
-      world.writer.writeTo(join(folder, 'bucket'))
-      writeFileSync(join(folder, 'identity'), `${world.writer.identity.text}\n`)
-      const chance = seeded('which bytes')
-      // Each third step, so that a byte of every header in three: the soak run takes all of them in time.
-      for (let step = 0; step < 2250; step += 3) {
-        const damage = sweepDamage(chance, world.writer.objects, step)
-        const { violations } = await runCase({ world, folder }, damage)
+    const chance = seeded('which bits')
+    await inVault('headers', TINY, async (setting) => {
+      // Each seventh step, so a byte of every header in seven: the soak run takes all of them in time.
+      for (let step = 0; step < 2250; step += 7) {
+        const damage = sweepDamage(chance, setting.world.writer.objects, step)
+        const { violations } = await runCase(setting, damage)
         expect({ step, violations }).toEqual({ step, violations: [] })
       }
-    } finally {
-      rmSync(folder, { recursive: true, force: true })
-    }
+    })
   })
 })
