@@ -15,6 +15,7 @@ import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { MiB } from '#shared/units.ts'
+import { inlineSealers } from '../../support/agent-backup.ts'
 import {
   backedUp,
   bytesOf,
@@ -107,6 +108,16 @@ describe('a backup', () => {
     await r.backup()
     expect(r.read().record.bytes).toMatchObject({ read: 700_000, new: 0 })
     expect(putsOf(r, 'packs')).toBe(packs)
+  })
+
+  test('reads a file again that was written moments before it was read', async () => {
+    const r = newRig()
+    writeFileSync(join(r.source, 'fresh'), 'fresh')
+    await r.backup({ sealers: inlineSealers(2, Date.now) })
+    await r.backup()
+    expect(r.read().record.bytes).toMatchObject({ read: 5, new: 0 })
+    await r.backup()
+    expect(r.read().record.bytes.read).toBe(0)
   })
 
   test('stores equal content once, within a run and across runs', async () => {
