@@ -103,6 +103,7 @@ const open: Command = async (args, _config, stop) => {
   return await openCommand(args, openWorld(), {
     out: (text) => process.stdout.write(text),
     err: (text) => process.stderr.write(text),
+    live: process.stderr.isTTY,
     stop,
   })
 }

@@ -1,32 +1,88 @@
 /** The events of `open` for people: results on standard output, trouble on standard error. */
 import { showFingerprint } from '#shared/format/keys.ts'
 import type { RecordBody } from '#shared/format/record.ts'
-import { formatBytes, formatCount } from '#shared/units.ts'
+import { formatBytes, formatCount, SECOND } from '#shared/units.ts'
 import type { OpenEvent } from '../../core/open-events.ts'
 import { placePath, showBytes, showMode, showProblem, showTime } from '../../core/open-show.ts'
 import type { RestoreCounts, RestoreEvent } from '../../core/restore-events.ts'
 import type { Gap } from '../../core/restore-history.ts'
 
 type Say = (text: string) => void
-type Out = { readonly out: Say; readonly err: Say }
+type Out = { readonly out: Say; readonly err: Say; readonly live: boolean }
+
+export type Text = {
+  readonly tell: (event: OpenEvent) => void
+  /** Ends what changes in place; before anything else is said. */
+  readonly end: () => void
+}
 
 /** `list`: vaults are what was asked for; else they are said beside it. */
-export const createText = ({ out, err }: Out, list: boolean): ((event: OpenEvent) => void) => {
-  const say = (text: string): void => out(`${text}\n`)
-  const warn = (text: string): void => err(`${text}\n`)
-  return (event) => {
-    if (event.at === 'vault') (list ? say : warn)(vaultText(event))
-    else tell(event, say, warn)
+export const createText = ({ out, err, live }: Out, list: boolean): Text => {
+  const status = createStatus(err, live)
+  const say = (text: string): void => {
+    status.clear()
+    out(`${text}\n`)
+  }
+  const warn = (text: string): void => {
+    status.clear()
+    err(`${text}\n`)
+  }
+  return {
+    tell: (event) => {
+      if (event.at === 'restoring') status.show(event.counts)
+      else if (event.at === 'vault') (list ? say : warn)(vaultText(event))
+      else {
+        if (event.at === 'restored') status.end()
+        tell(event, say, warn)
+      }
+    },
+    end: status.end,
   }
 }
 
-const tell = (event: Exclude<OpenEvent, Of<'vault'>>, say: Say, warn: Say): void => {
+const EVERY = SECOND / 4
+/** To the beginning of the line, and clear it. */
+const CLEAR = '\r\x1b[K'
+
+type Status = {
+  readonly show: (counts: RestoreCounts) => void
+  readonly clear: () => void
+  readonly end: () => void
+}
+
+/** On a terminal, one line that says how far the restore is. */
+const createStatus = (err: Say, live: boolean): Status => {
+  let timer: NodeJS.Timeout | undefined
+  let shown = false
+  const clear = (): void => {
+    if (shown) err(CLEAR)
+    shown = false
+  }
+  return {
+    show: (counts) => {
+      if (!live) return
+      timer = setInterval(() => {
+        err(`${CLEAR}${formatCount(counts.files)} files, ${formatBytes(counts.bytes)}`)
+        shown = true
+      }, EVERY)
+    },
+    clear,
+    end: () => {
+      clearInterval(timer)
+      clear()
+    },
+  }
+}
+
+type Rest = Exclude<OpenEvent, Of<'vault'> | Of<'restoring'>>
+
+const tell = (event: Rest, say: Say, warn: Say): void => {
   if (event.at === 'backup') say(`  ${backupText(event.body)}`)
   else if (event.at === 'chosen') warn(`Backup ${backupText(event.body)}`)
   else if (event.at === 'entry') say(entryText(event))
   else if (event.at === 'restored') {
     say(`Restored into ${event.folder}: ${countsText(event.counts)}`)
-  } else if (event.at !== 'restoring') warn(troubleText(event))
+  } else warn(troubleText(event))
 }
 
 type Of<At extends OpenEvent['at']> = Extract<OpenEvent, { at: At }>

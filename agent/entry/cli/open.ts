@@ -6,7 +6,7 @@ import type { OpenAsk, OpenEvent, Verdict } from '../../core/open-events.ts'
 import type { OpenWorld } from '../../core/restore-ports.ts'
 import { open } from '../../flow/open.ts'
 import { jsonLine } from './open-json.ts'
-import { createText } from './open-text.ts'
+import { createText, type Text } from './open-text.ts'
 
 export const OPEN_HELP = `Usage: holdfast open SOURCE... --identity FILE [options] [ls [PATH] | restore TARGET [PATH...]]
 
@@ -34,15 +34,21 @@ Options:
 Exit codes: 0 done, 2 wrong use, 3 done in part, 4 wrong key, 5 not found, 6 cannot reach it, 7 damaged.
 `
 
-type Console = { readonly out: (text: string) => void; readonly err: (text: string) => void }
+type Console = {
+  readonly out: (text: string) => void
+  readonly err: (text: string) => void
+  /** Standard error is a terminal, on which a line can change in place. */
+  readonly live?: boolean
+}
 
 /** `args` are those after `open`. Answers the exit code; throws nothing but mistakes of ours. */
 export const openCommand = async (
   args: readonly string[],
   world: OpenWorld,
-  { out, err, stop }: Console & { readonly stop: AbortSignal },
+  { out, err, live = false, stop }: Console & { readonly stop: AbortSignal },
 ): Promise<number> => {
   let json = false
+  let text: Text | null = null
   try {
     const parsed = parse(args)
     if (parsed === null) {
@@ -50,12 +56,13 @@ export const openCommand = async (
       return 0
     }
     json = parsed.json
-    const text = createText({ out, err }, parsed.ask.action.do === 'list')
-    const tell = json ? (event: OpenEvent) => tellJson(out, event) : text
+    text = createText({ out, err, live }, parsed.ask.action.do === 'list')
+    const tell = json ? (event: OpenEvent) => tellJson(out, event) : text.tell
     const verdict = await open(parsed.ask, world, { tell, stop })
     if (json) out(`${JSON.stringify({ event: 'end', verdict })}\n`)
     return EXIT[verdict]
   } catch (error) {
+    text?.end()
     if (stop.aborted) return 130
     if (!(error instanceof Failure)) throw error
     const { code, message } = error
