@@ -15,6 +15,7 @@ import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { MiB } from '#shared/units.ts'
+import { systemClock } from '#agent/io/world.ts'
 import { inlineSealers } from '../../support/agent-backup.ts'
 import {
   backedUp,
@@ -113,7 +114,7 @@ describe('a backup', () => {
   test('reads a file again that was written moments before it was read', async () => {
     const r = newRig()
     writeFileSync(join(r.source, 'fresh'), 'fresh')
-    await r.backup({ sealers: inlineSealers(2, Date.now) })
+    await r.backup({ sealers: inlineSealers(2, () => systemClock.now()) })
     await r.backup()
     expect(r.read().record.bytes).toMatchObject({ read: 5, new: 0 })
     await r.backup()
