@@ -36,7 +36,7 @@ export type Link = Pick<Outbox, 'request' | 'tell' | 'drained'> & {
 }
 
 /** Reasons for which connecting again cannot help. */
-const FINAL: ReadonlySet<string> = new Set(['UNAUTHENTICATED', 'AGENT_CLONED', 'PROTOCOL_VERSION'])
+const FINAL: ReadonlySet<string> = new Set(['AGENT_UNKNOWN', 'AGENT_CLONED', 'PROTOCOL_VERSION'])
 
 type State = LinkParts & {
   readonly outbox: Outbox
