@@ -142,6 +142,8 @@ const oneRound = async (settings: BenchSettings): Promise<Run[]> => {
     const runs = await ours(join(work, 'holdfast'), settings)
     rmSync(join(work, 'holdfast'), { recursive: true })
     for (const peer of findPeers(work, settings.tree, endpoint.place, settings.say)) {
+      const { peers } = settings
+      if (peers.length > 0 && !peers.some((name) => peer.tool.startsWith(name))) continue
       settings.say(`  ${peer.tool} ...`)
       runs.push(...(await theirs(peer, work, peer.tool === 'restic-s3' ? endpoint.pid : null)))
       rmSync(peer.stored, { recursive: true, force: true })

@@ -6,6 +6,8 @@ export type BenchSettings = {
   readonly rounds: number
   readonly tree: readonly string[]
   readonly workIn: string
+  /** Beginnings of the names of the peers to run; none: all that are installed. */
+  readonly peers: readonly string[]
   readonly say: (line: string) => void
 }
 

@@ -1,5 +1,5 @@
 /**
- * `npm run bench -- NAME [--json] [--rounds N] [--work-in DIR] [--tree PATH…]`: runs a workload with Holdfast and with each
+ * `npm run bench -- NAME [--json] [--rounds N] [--work-in DIR] [--peers NAME,…] [--tree PATH…]`: runs a workload with Holdfast and with each
  * installed peer in turn, prints a table, and ends with one JSON line. Nothing here fails on a slow machine.
  */
 import { parseArgs } from 'node:util'
@@ -12,7 +12,7 @@ const BENCHES: Readonly<Record<string, (settings: BenchSettings) => Promise<Benc
 
 const usage = (): never => {
   console.error(
-    `usage: npm run bench -- NAME [--json] [--rounds N] [--work-in DIR] [--tree PATH ...]\n` +
+    `usage: npm run bench -- NAME [--json] [--rounds N] [--work-in DIR] [--peers NAME,...] [--tree PATH ...]\n` +
       `NAME is one of: ${Object.keys(BENCHES).join(', ')}`,
   )
   process.exit(2)
@@ -23,6 +23,7 @@ const { values, positionals } = parseArgs({
   options: {
     json: { type: 'boolean', default: false },
     rounds: { type: 'string', default: '3' },
+    peers: { type: 'string', default: '' },
     tree: { type: 'string', multiple: true, default: [] },
     'work-in': { type: 'string', default: '/dev/shm' },
   },
@@ -37,6 +38,7 @@ else {
     rounds,
     tree: tree.length === 0 ? ['/usr/share', '/usr/lib'] : tree,
     workIn: values['work-in'],
+    peers: values.peers === '' ? [] : values.peers.split(','),
     say: (line) => console.error(line),
   }
   print(await bench(settings), values.json)
