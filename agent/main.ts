@@ -1,4 +1,5 @@
 /** holdfast-agent: a table of commands, and the only file that sees both io and flows. */
+import { once } from 'node:events'
 import { fail } from '#shared/errors.ts'
 import { readConfig, type Config } from './config.ts'
 import { enrollOptions, runEnroll } from './entry/cli/enroll.ts'
@@ -103,6 +104,9 @@ const open: Command = async (args, _config, stop) => {
   return await openCommand(args, openWorld(), {
     out: (text) => process.stdout.write(text),
     err: (text) => process.stderr.write(text),
+    drained: async () => {
+      if (process.stdout.writableNeedDrain) await once(process.stdout, 'drain')
+    },
     live: process.stderr.isTTY,
     stop,
   })

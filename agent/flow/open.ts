@@ -13,20 +13,22 @@ import { type TreeOf, walkTree } from './read-vault-tree.ts'
 import { restore } from './restore.ts'
 
 type Tell = (event: OpenEvent) => void
-type Session = {
-  readonly ask: OpenAsk
-  readonly world: OpenWorld
+type Listener = {
   readonly tell: Tell
+  /** Resolves when what was told is taken: a list may be longer than memory. */
+  readonly taken: () => Promise<void>
   readonly stop: AbortSignal
 }
+type Session = Listener & { readonly ask: OpenAsk; readonly world: OpenWorld }
 
 /** Does what was asked and tells all that happens. Throws where nothing could be done at all. */
 export const open = async (
   ask: OpenAsk,
   world: OpenWorld,
-  { tell, stop }: { readonly tell: Tell; readonly stop: AbortSignal },
+  listener: Listener,
 ): Promise<Verdict> => {
-  const session = { ask, world, tell, stop }
+  const session = { ask, world, ...listener }
+  const { tell, stop } = listener
   const source = await sourceOf(ask, world)
   const texts = await Promise.all(ask.identities.map(async (path) => world.readText(path)))
   const identities = texts.flatMap(parseIdentityFile)
@@ -147,7 +149,7 @@ type Told = { readonly told: number; readonly found: boolean; readonly lost: boo
 
 /** `leaf`: a directory itself is only looked for; what is asked for is what lies in it. */
 const tellEntries = async (
-  { tell, stop }: Session,
+  { tell, taken, stop }: Session,
   tree: TreeOf,
   range: Range,
   leaf = false,
@@ -157,6 +159,7 @@ const tellEntries = async (
   let lost = false
   for await (const part of walkTree(tree, range)) {
     stop.throwIfAborted()
+    await taken()
     if (part.part === 'lost') {
       const { from, to, failure } = part
       lost = true
@@ -174,7 +177,7 @@ const tellEntries = async (
 }
 
 const restoreOne = async (
-  { ask, world, tell, stop }: Session,
+  { ask, world, tell, taken, stop }: Session,
   opened: OpenedVault,
   backup: VaultBackup,
 ): Promise<Verdict> => {
@@ -188,7 +191,8 @@ const restoreOne = async (
   const counts = noCounts()
   try {
     tell({ at: 'restoring', counts })
-    await restore({ tree: treeOf(opened, backup), target, extractors, paths, tell, counts }, stop)
+    const tree = treeOf(opened, backup)
+    await restore({ tree, target, extractors, paths, tell, taken, counts }, stop)
     tell({ at: 'restored', counts, folder })
     return verdictOf(counts)
   } finally {

@@ -19,6 +19,8 @@ export type Restore = {
   /** Absolute paths, as byte strings; none is everything. */
   readonly paths: readonly Bytes[]
   readonly tell: (event: RestoreEvent) => void
+  /** Resolves when what was told is taken. */
+  readonly taken?: () => Promise<void>
   /** Counts as they grow, for whoever shows them. */
   readonly counts?: RestoreCounts
 }
@@ -52,7 +54,7 @@ type Walk = { readonly entries: Entries; readonly stop: AbortSignal }
 
 /** Whether there is what was asked for, as far as that can be known. */
 const restoreStep = async (
-  { tree }: Restore,
+  { tree, taken }: Restore,
   { step, range }: Step,
   { entries, stop }: Walk,
 ): Promise<boolean> => {
@@ -60,6 +62,7 @@ const restoreStep = async (
   try {
     for await (const part of walkTree(tree, range)) {
       stop.throwIfAborted()
+      await taken?.()
       if (part.part === 'lost') {
         found = true
         entries.lose(part)

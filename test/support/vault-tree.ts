@@ -1,7 +1,7 @@
 /** Content, tree, fence and pack table as a test writes them, with segments as small as it likes. */
 import { blobId } from '#shared/format/blob-id.ts'
 import { bytesField } from '#shared/format/byte-text.ts'
-import { frameOf } from '#shared/format/frame.ts'
+import { frameOf, MAX_PIECES } from '#shared/format/frame.ts'
 import { encodeLines, type Sealed, type SegmentFormat } from '#shared/format/lines.ts'
 import {
   type FullLocator,
@@ -119,6 +119,7 @@ const writeContent = (
   const { store, blobs, idKey, options } = known
   const chunk = options.chunk ?? 64 * KiB
   const pending: Pending[] = []
+  const waiting = new Set<string>()
   let held = 0
   const flush = (): void => {
     if (pending.length === 0) return
@@ -134,6 +135,7 @@ const writeContent = (
       if (locator !== undefined) one.take(locator)
     }
     pending.length = 0
+    waiting.clear()
     held = 0
   }
   const ids = tests.map(({ data = new Uint8Array() }) =>
@@ -141,10 +143,11 @@ const writeContent = (
       const bytes = data.subarray(i * chunk, (i + 1) * chunk)
       const id = blobId(idKey, bytes)
       const name = Buffer.from(id).toString('base64url')
-      if (!blobs.has(name) && !pending.some((one) => Buffer.compare(one.id, id) === 0)) {
+      if (!blobs.has(name) && !waiting.has(name)) {
+        waiting.add(name)
         pending.push({ id, bytes, take: (locator) => blobs.set(name, locator) })
         held += bytes.length
-        if (held >= (options.frameTarget ?? 32 * KiB)) flush()
+        if (held >= (options.frameTarget ?? 32 * KiB) || pending.length >= MAX_PIECES) flush()
       }
       return name
     }),

@@ -37,6 +37,8 @@ Exit codes: 0 done, 2 wrong use, 3 done in part, 4 wrong key, 5 not found, 6 can
 type Console = {
   readonly out: (text: string) => void
   readonly err: (text: string) => void
+  /** Resolves when `out` has room again. */
+  readonly drained?: () => Promise<void>
   /** Standard error is a terminal, on which a line can change in place. */
   readonly live?: boolean
 }
@@ -45,7 +47,13 @@ type Console = {
 export const openCommand = async (
   args: readonly string[],
   world: OpenWorld,
-  { out, err, live = false, stop }: Console & { readonly stop: AbortSignal },
+  {
+    out,
+    err,
+    drained = async () => Promise.resolve(),
+    live = false,
+    stop,
+  }: Console & { readonly stop: AbortSignal },
 ): Promise<number> => {
   let json = false
   let text: Text | null = null
@@ -58,7 +66,7 @@ export const openCommand = async (
     json = parsed.json
     text = createText({ out, err, live }, parsed.ask.action.do === 'list')
     const tell = json ? (event: OpenEvent) => tellJson(out, event) : text.tell
-    const verdict = await open(parsed.ask, world, { tell, stop })
+    const verdict = await open(parsed.ask, world, { tell, taken: drained, stop })
     if (json) out(`${JSON.stringify({ event: 'end', verdict })}\n`)
     return EXIT[verdict]
   } catch (error) {
