@@ -91,7 +91,7 @@ describe('a restore target', () => {
     write('/d', 'victim', 'evil')
     target.makeDirectory('/d', 'sub')
     target.node('/d', 'link', { type: 'symlink', target: 'x', ...ATTRIBUTES })
-    target.finishDirectory('/d', ATTRIBUTES)
+    target.finishDirectory('/d', { ...ATTRIBUTES, mode: 0o750 })
     held.done()
     expect(readdirSync(join(path, 'aside')).sort()).toEqual(['link', 'sub', 'victim'])
   })

@@ -1,11 +1,14 @@
 import {
+  chmodSync,
   existsSync,
+  lstatSync,
   mkdirSync,
   readdirSync,
   readFileSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs'
+import { userInfo } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
 import { openWorld } from '#agent/io/restore-world.ts'
@@ -22,6 +25,8 @@ import {
   vaultPlace,
 } from '../support/vault-place.ts'
 import type { TestEntry } from '../support/vault-tree.ts'
+
+const ROOT = userInfo().uid === 0
 
 let place: VaultPlace
 afterEach(() => {
@@ -145,6 +150,29 @@ describe('restoring', () => {
     expect((await place.open('restore', place.target)).exit).toBe(1)
     expect(readFileSync(place.target, 'utf8')).toBe('mine')
   })
+
+  test.skipIf(ROOT)(
+    'who is not root gets directories that nothing can be written into (needs another user)',
+    async () => {
+      place = vaultPlace('closed')
+      place.writer.backup([
+        directory('/a', 0o500),
+        directory('/a/b', 0o000),
+        directory('/a/b/c', 0o100),
+        file('/a/b/c/f', 'x'),
+        file('/s', 'x', { mode: 0o4755 }),
+      ])
+      const run = await place.open('restore', place.target)
+      expect(run.exit).toBe(0)
+      expect(eventsOf(run, 'restored')).toMatchObject([{ files: 2, owners_not_set: 5 }])
+      const modes = ['a', 'a/b', 'a/b/c', 's'].map((path) => {
+        const { mode } = lstatSync(join(place.target, path))
+        if (path !== 's') chmodSync(join(place.target, path), 0o700)
+        return (mode & 0o7777).toString(8)
+      })
+      expect(modes).toEqual(['500', '0', '100', '755'])
+    },
+  )
 
   test('all backups come back side by side', async () => {
     place = vaultPlace('side')

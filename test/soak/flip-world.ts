@@ -10,6 +10,11 @@ import type { TestEntry } from '../support/vault-tree.ts'
 export type World = { readonly writer: VaultWriter; readonly backups: readonly WrittenBackup[] }
 
 const NAMES = ['a', 'b c', 'é', '\xff\xfe', 'x.txt', "q'uote", 'new\nline', '-rf', '.hidden', 'Z']
+/** Who is not root could not look at what is restored without rights. */
+const ROOT = process.geteuid?.() === 0
+const MODES = ROOT
+  ? [0o644, 0o600, 0o755, 0o400, 0o1777, 0o4755, 0o000]
+  : [0o644, 0o600, 0o755, 0o1777, 0o4755]
 const BASE = 1_700_000_000_000_000_000n
 
 export type Size = { readonly folders: number; readonly others: number; readonly backups: number }
@@ -42,7 +47,7 @@ export const makeWorld = (chance: Seeded, size = USUAL): World => {
 }
 
 const common = (chance: Seeded): Pick<Entry, 'mode' | 'uid' | 'gid' | 'mtime'> => ({
-  mode: chance.pick([0o644, 0o600, 0o755, 0o400, 0o1777, 0o4755, 0o000]),
+  mode: chance.pick(MODES),
   uid: chance.pick([0, 0, 1000, 65534]),
   gid: chance.pick([0, 0, 1000, 12345]),
   mtime: BASE + BigInt(chance.below(2 ** 31)) * 1_000_001n,
@@ -54,7 +59,9 @@ const makeTree = (chance: Seeded, { folders, others }: Size): readonly TestEntry
   for (let i = 0; i < folders; i += 1) {
     const dir = chance.pick(dirs)
     const name = `${chance.pick(NAMES)}${i}`
-    entries.push({ dir, name, entry: { ...common(chance), type: 'directory' } })
+    const entry = common(chance)
+    const mode = ROOT ? entry.mode : entry.mode | 0o700
+    entries.push({ dir, name, entry: { ...entry, mode, type: 'directory' } })
     dirs.push(pathOf(dir, name))
   }
   for (let i = 0; i < others; i += 1) {
