@@ -70,7 +70,7 @@ export const makeEnrollment = async (
     lifetime,
     vaults: pairs,
   })
-  const confirm = vaults.map((vault) => ` --confirm ${vault.fingerprint}`).join('')
+  const confirm = vaults.map((vault) => ` --confirm=${vault.fingerprint}`).join('')
   return {
     id: made.id,
     server_id: server,

@@ -97,7 +97,7 @@ export const newMachine = async (plane: Plane): Promise<Machine> => {
       const vault = await prepareVault(plane.parts, organization, { server, storage, key })
       const token = await world.addToken(server)
       const fingerprint = confirm ?? vault.fingerprint
-      const args = ['enroll', '--state', state, '--url', plane.url, '--confirm', fingerprint]
+      const args = ['enroll', '--state', state, '--url', plane.url, `--confirm=${fingerprint}`]
       return startProgram(args, `${token}\n`).ended
     },
     run: () => startProgram(['run', '--state', state]),

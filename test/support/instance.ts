@@ -107,7 +107,7 @@ const enroll = async (url: string, state: string, enrolment: Enrolment): Promise
   const fingerprint = enrolment.vaults[0]?.fingerprint ?? ''
   const child = program(
     'agent/main.ts',
-    ['enroll', '--url', url, '--state', state, '--token-file', '-', '--confirm', fingerprint],
+    ['enroll', '--url', url, '--state', state, '--token-file', '-', `--confirm=${fingerprint}`],
     'pipe',
   )
   const errors = keepErrors(child)

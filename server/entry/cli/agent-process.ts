@@ -25,7 +25,7 @@ export const enrollAgent = async (
   with_: { readonly url: string; readonly token: string; readonly fingerprints: readonly string[] },
   stop: AbortSignal,
 ): Promise<void> => {
-  const confirm = with_.fingerprints.flatMap((fingerprint) => ['--confirm', fingerprint])
+  const confirm = with_.fingerprints.map((fingerprint) => `--confirm=${fingerprint}`)
   const child = spawn(
     process.execPath,
     [

@@ -62,7 +62,7 @@ describe('servers, jobs and backups', () => {
     expect(vault).toMatchObject(pair)
     const { recipients } = vault!
     expect(vault!.fingerprint).toBe(recipientsFingerprint(recipients))
-    expect(first['command']).toContain(vault!.fingerprint)
+    expect(first['command']).toContain(` --confirm=${vault!.fingerprint}`)
     const used = rowsOf(await api.call('GET', '/v1/encryption-keys')).find(
       (row) => row['id'] === pair.encryption_key_id,
     )
