@@ -43,7 +43,9 @@ describe('trust', () => {
     place = vaultPlace('fingerprint')
     place.writer.backup([file('/f', 'x')])
     const right = showFingerprint(place.writer.fingerprint)
-    expect((await place.open('--genesis', right)).lines[0]).toMatchObject({ trust: 'fingerprint' })
+    expect((await place.open(`--genesis=${right}`)).lines[0]).toMatchObject({
+      trust: 'fingerprint',
+    })
     const wrong = await place.open('--genesis', 'ab'.repeat(32), 'restore', place.target)
     expect(wrong.exit).toBe(7)
     expect(existsSync(place.target)).toBe(false)

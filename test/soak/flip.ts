@@ -103,7 +103,7 @@ const restore = async (
   runOpen([
     join(folder, 'bucket'),
     ...['--identity', join(folder, 'identity'), '--vault', writer.vault],
-    ...['--genesis', writer.fingerprint, '--backup', backup.backup, '--json'],
+    ...[`--genesis=${writer.fingerprint}`, '--backup', backup.backup, '--json'],
     ...['restore', target],
   ])
 
