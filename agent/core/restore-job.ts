@@ -2,18 +2,7 @@
 import type { Bytes } from '#shared/format/tree-order.ts'
 import type { Run } from './restore-layout.ts'
 import type { Details, ErrorCode } from '#shared/errors.ts'
-
-/** Where the bytes of an object can be read, by any thread. */
-export type Whereabouts = { readonly file: string } | { readonly url: string }
-
-/** An object whose age header has been opened. `size` is the signed one, not what the store says. */
-export type OpenedObject = {
-  readonly at: Whereabouts
-  readonly key: string
-  readonly payloadKey: Uint8Array
-  readonly preambleLength: number
-  readonly size: number
-}
+import type { OpenedObject } from '#shared/read/access.ts'
 
 /** What an inode gets besides its content. `owner` is null where it is right already or cannot be set. */
 export type Attributes = {

@@ -1,7 +1,8 @@
 /** What reading a vault and restoring from it ask of the world; the reading half of ports.ts. */
 import type { Bytes, Place } from '#shared/format/tree-order.ts'
 import type { ObjectKey } from '#shared/store.ts'
-import type { Attributes, ExtractJob, ExtractResult, Whereabouts } from './restore-job.ts'
+import type { Whereabouts } from '#shared/read/access.ts'
+import type { Attributes, ExtractJob, ExtractResult } from './restore-job.ts'
 
 /**
  * The objects of vaults, wherever they lie; keys begin with `vaults/`. Reading gives exactly the bytes asked for or

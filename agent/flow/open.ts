@@ -6,10 +6,10 @@ import { ALL, chooseBackups, LATEST, perhapsNewer } from '../core/open-choice.ts
 import type { OpenAsk, OpenEvent, Verdict } from '../core/open-events.ts'
 import { noCounts, type RestoreCounts } from '../core/restore-events.ts'
 import type { ObjectSource, OpenWorld } from '../core/restore-ports.ts'
-import { parsePath, placeOf } from '../core/restore-select.ts'
+import { parsePath, placeOf } from '#shared/read/select.ts'
 import { type OpenedVault, openVault, type VaultBackup } from './read-vault.ts'
-import { createPackRows } from './read-vault-packs.ts'
-import { type TreeOf, walkTree } from './read-vault-tree.ts'
+import { createPackRows } from '#shared/read/packs.ts'
+import { type TreeOf, walkTree } from '#shared/read/tree.ts'
 import { restore } from './restore.ts'
 
 type Tell = (event: OpenEvent) => void

@@ -7,11 +7,12 @@ import { parseKey, vaultPrefix } from '#shared/format/layout.ts'
 import { decodeRecord, type RecordBody, verifyRecord } from '#shared/format/record.ts'
 import { type Chain, verifyChain } from '#shared/format/signers.ts'
 import { decodeVaultSecret, deriveKeys } from '#shared/format/vault-secret.ts'
+import type { Access } from '#shared/read/access.ts'
 import { KiB, MiB } from '#shared/units.ts'
 import { type Gap, historyGaps } from '../core/restore-history.ts'
 import type { ObjectSource } from '../core/restore-ports.ts'
-import { ahead } from './ahead.ts'
-import { createObjectReader, type ObjectReader, twice } from './read-vault-object.ts'
+import { ahead } from '#shared/read/ahead.ts'
+import { createObjectReader, type ObjectReader, twice } from '#shared/read/object.ts'
 
 export type VaultBackup = {
   readonly key: string
@@ -72,13 +73,19 @@ export const openVault = async (ask: OpenVault): Promise<OpenedVault> => {
     backups,
     problems,
     gaps: historyGaps(backups.map(({ sha256: hash, body }) => ({ ...body, sha256: hash }))),
-    objects: createObjectReader({
-      vault: ask.vault,
-      source: ask.source,
-      openPreamble: (bytes, what) => openPreamble(bytes, ask.identities, what),
-    }),
+    objects: createObjectReader({ vault: ask.vault, access: accessOf(ask) }),
   }
 }
+
+const accessOf = ({ source, identities }: OpenVault): Access => ({
+  read: async (key, start, end) => source.read(key, start, end),
+  locate: async ({ key }) => {
+    const at = source.whereabouts(key)
+    return Promise.resolve(at === null ? null : { at })
+  },
+  openPreamble: async (bytes, { key }) =>
+    Promise.resolve(openPreamble(bytes, identities, `the object ${key}`)),
+})
 
 /** An identity that opens no record at all is the wrong one: that is not damage. */
 const refuseWrongKey = (

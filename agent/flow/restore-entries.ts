@@ -1,16 +1,15 @@
 /** Restores one entry of the tree after the other, and tells what could not be. */
 import { Failure } from '#shared/errors.ts'
-import { walkContentLists } from '#shared/format/content-list.ts'
-import type { Locator } from '#shared/format/locator.ts'
 import type { SegmentLine } from '#shared/format/segment.ts'
 import type { Entry } from '#shared/format/tree.ts'
 import { type Bytes, isBelow, pathOf } from '#shared/format/tree-order.ts'
+import { contentOf } from '#shared/read/content.ts'
+import type { TreeOf, TreePart } from '#shared/read/tree.ts'
 import { attributesOf, ownerLost } from '../core/restore-attributes.ts'
 import { blame, type RestoreCounts, type RestoreEvent } from '../core/restore-events.ts'
 import type { Attributes, Problem } from '../core/restore-job.ts'
 import type { Links } from '../core/restore-links.ts'
 import type { ContentlessNode, OpenDirectory, RestoreTarget } from '../core/restore-ports.ts'
-import type { TreeOf, TreePart } from './read-vault-tree.ts'
 import type { Restorer } from './restore-files.ts'
 
 /** Directories remembered for the end, some 200 bytes each; with more, the tree is walked a second time for them. */
@@ -230,25 +229,6 @@ const restoreFile = async (
   if (simple && 'path' in folder.open) {
     await restorer.whole(file, folder.open, content[0] ?? null)
   } else {
-    await restorer.large(file, more === undefined ? [content] : listed(tree, more))
-  }
-}
-
-/** The blobs of a file of more than 64, a segment of its content lists at a time. */
-async function* listed(
-  { objects, packs }: TreeOf,
-  more: readonly Locator[],
-): AsyncGenerator<readonly Locator[], void, void> {
-  const steps = walkContentLists(more)
-  let bytes: Uint8Array | undefined
-  for (;;) {
-    const step = steps.next(bytes)
-    if (step.done === true) return
-    bytes = undefined
-    if (step.value.fetch === undefined) yield step.value.blobs
-    else {
-      const row = await packs.row(step.value.fetch[0])
-      bytes = await objects.segment(row, step.value.fetch)
-    }
+    await restorer.large(file, contentOf(tree, entry))
   }
 }

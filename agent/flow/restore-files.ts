@@ -5,11 +5,11 @@ import type { Bytes } from '#shared/format/tree-order.ts'
 import { MiB } from '#shared/units.ts'
 import type { Attributes, ExtractJob, Into, Problem, WholeFile } from '../core/restore-job.ts'
 import { createLayout, type Run } from '../core/restore-layout.ts'
-import { planJobs, type PlannedJob, type Wanted } from '../core/restore-plan.ts'
+import { planJobs, type PlannedJob, type Wanted } from '#shared/read/plan.ts'
 import type { Extractors, OpenDirectory, OpenFile, RestoreTarget } from '../core/restore-ports.ts'
 import type { Crew } from './crew.ts'
 import { createGate, type Gate } from './gate.ts'
-import type { TreeOf } from './read-vault-tree.ts'
+import type { TreeOf } from '#shared/read/tree.ts'
 
 /** What is gathered before it is planned: enough that the files of a folder find their frames together. */
 const BATCH_BYTES = 32 * MiB

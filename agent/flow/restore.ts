@@ -6,9 +6,9 @@ import { noCounts, type RestoreCounts, type RestoreEvent } from '../core/restore
 import type { Attributes } from '../core/restore-job.ts'
 import { createLinks } from '../core/restore-links.ts'
 import type { Extractors, RestoreTarget } from '../core/restore-ports.ts'
-import { pathOfRange, type Step, stepsOf } from '../core/restore-select.ts'
+import { pathOfRange, type Step, stepsOf } from '#shared/read/select.ts'
 import { createCrew } from './crew.ts'
-import { type TreeOf, walkTree } from './read-vault-tree.ts'
+import { type TreeOf, walkTree } from '#shared/read/tree.ts'
 import { createEntries, type Entries, type Made, tellFailure } from './restore-entries.ts'
 import { createRestorer } from './restore-files.ts'
 

@@ -3,7 +3,7 @@ import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Failure, fail, hasCode, problemOf } from '#shared/errors.ts'
 import { SECOND } from '#shared/units.ts'
-import type { Whereabouts } from '../core/restore-job.ts'
+import type { Whereabouts } from '#shared/read/access.ts'
 
 const ATTEMPTS = 4
 const FIRST_PAUSE = 100

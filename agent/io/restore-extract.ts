@@ -11,11 +11,11 @@ import type {
   ExtractResult,
   FrameWork,
   Into,
-  OpenedObject,
   PieceWork,
   Problem,
   WholeFile,
 } from '../core/restore-job.ts'
+import type { OpenedObject } from '#shared/read/access.ts'
 import { runsOf } from '../core/restore-runs.ts'
 import { readRange } from './object-source-read.ts'
 import { giveName, setAttributes } from './restore-attributes.ts'

@@ -31,7 +31,7 @@ module.exports = {
     rule(
       'flow-imports-core-and-ports',
       { path: '^(agent|server)/flow/' },
-      { path: '^(agent|server)/', pathNot: '^$1/(core|flow)/|^$1/ports[.]ts$' },
+      { path: '^(agent|server)/', pathNot: '^$1/(core|flow|ports)/|^$1/ports[.]ts$' },
     ),
     rule(
       'flow-does-no-io',

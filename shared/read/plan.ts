@@ -1,6 +1,6 @@
 /** Pieces of content that somebody wants → jobs for the threads: by pack, frames in order, each frame decoded once. */
-import type { Locator, PackNo } from '#shared/format/locator.ts'
-import { MiB } from '#shared/units.ts'
+import type { Locator, PackNo } from '../format/locator.ts'
+import { MiB } from '../units.ts'
 
 export type Wanted<By> = { readonly locator: Locator; readonly by: By }
 

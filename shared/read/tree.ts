@@ -1,12 +1,12 @@
 /** Walks the tree of a backup, or a part of it, segment by segment; what cannot be read is said as a range of places. */
-import { Failure, fail } from '#shared/errors.ts'
-import { type Fenced, readFence } from '#shared/format/fence.ts'
-import type { FullLocator, Locator } from '#shared/format/locator.ts'
-import { readSegment, type SegmentLine } from '#shared/format/segment.ts'
-import { compareOrder, type Place, type Range, sideOf } from '#shared/format/tree-order.ts'
+import { Failure, fail } from '../errors.ts'
+import { type Fenced, readFence } from '../format/fence.ts'
+import type { FullLocator, Locator } from '../format/locator.ts'
+import { readSegment, type SegmentLine } from '../format/segment.ts'
+import { compareOrder, type Place, type Range, sideOf } from '../format/tree-order.ts'
 import { ahead } from './ahead.ts'
-import { factsOf, type ObjectReader } from './read-vault-object.ts'
-import type { PackRows } from './read-vault-packs.ts'
+import { factsOf, type ObjectReader } from './object.ts'
+import type { PackRows } from './packs.ts'
 
 /** Entries in order, or the places `[from, to)` of which nothing is known; `to` null is the end of the tree. */
 export type TreePart =

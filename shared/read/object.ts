@@ -1,32 +1,23 @@
 /** Objects of a vault: each header opened once, the payload read by ranges, one frame decoded at a time. */
-import { fail, hasCode } from '#shared/errors.ts'
-import { NONCE, openSegments, parseHeader, segmentRange } from '#shared/format/age.ts'
-import { toBase64url } from '#shared/format/bytes.ts'
-import { decodeFrame } from '#shared/format/frame.ts'
-import { sha256 } from '#shared/format/keys.ts'
-import { parseKey } from '#shared/format/layout.ts'
-import { verifySegment } from '#shared/format/lines.ts'
-import type { FullLocator, Locator, PackNo } from '#shared/format/locator.ts'
-import type { PackRow } from '#shared/format/pack-table.ts'
-import { KiB } from '#shared/units.ts'
-import { createRecent } from '../core/recent.ts'
-import type { OpenedObject } from '../core/restore-job.ts'
-import type { ObjectSource } from '../core/restore-ports.ts'
-
-/** What the signed record says of an object, directly or through fence and pack table. */
-export type ObjectFacts = Pick<PackRow, 'pack' | 'key' | 'size' | 'headerHash'>
-
-/** Key of the payload and length of header and nonce, from an object's first bytes. `WRONG_KEY` or `DAMAGED`. */
-export type OpenPreamble = (
-  bytes: Uint8Array,
-  what: string,
-) => { readonly key: Uint8Array; readonly length: number }
+import { fail, hasCode } from '../errors.ts'
+import { NONCE, openSegments, parseHeader, segmentRange } from '../format/age.ts'
+import { toBase64url } from '../format/bytes.ts'
+import { decodeFrame } from '../format/frame.ts'
+import { sha256 } from '../format/keys.ts'
+import { parseKey } from '../format/layout.ts'
+import { verifySegment } from '../format/lines.ts'
+import type { FullLocator, Locator, PackNo } from '../format/locator.ts'
+import { KiB } from '../units.ts'
+import type { Access, ObjectFacts, OpenedObject } from './access.ts'
+import { createRecent } from './recent.ts'
 
 export type ObjectReader = {
   /** Opens the header, which must be the one that was signed for. */
   open(facts: ObjectFacts): Promise<OpenedObject>
   /** A run of a segment's bytes, its SHA-256 checked. */
   segment(facts: ObjectFacts, locator: Locator | FullLocator): Promise<Uint8Array>
+  /** The next `open` looks anew: where it lies may have a time limit. */
+  forget(key: string): void
 }
 
 /** Headers kept open: 16 GiB of packs of the usual size. */
@@ -52,11 +43,7 @@ export const twice = async <T>(attempt: () => Promise<T>): Promise<T> => {
   }
 }
 
-type Parts = {
-  readonly vault: string
-  readonly source: ObjectSource
-  readonly openPreamble: OpenPreamble
-}
+type Parts = { readonly vault: string; readonly access: Access }
 
 export const createObjectReader = (parts: Parts): ObjectReader => {
   const opened = createRecent<Promise<OpenedObject>>(OPEN)
@@ -75,22 +62,23 @@ export const createObjectReader = (parts: Parts): ObjectReader => {
     open,
     segment: async (facts, locator) => {
       const object = await open(facts)
-      return twice(async () => readSegmentBytes(parts.source, object, locator))
+      return twice(async () => readSegmentBytes(parts.access, object, locator))
     },
+    forget: (key) => opened.delete(key),
   }
 }
 
-const openObject = async (parts: Parts, facts: ObjectFacts): Promise<OpenedObject> => {
+const openObject = async ({ vault, access }: Parts, facts: ObjectFacts): Promise<OpenedObject> => {
   const { key, size } = facts
-  checkKey(parts.vault, facts)
-  const at = parts.source.whereabouts(key)
-  if (at === null) throw fail('MISSING_OBJECT', { key })
-  const preamble = await readPreamble(parts.source, facts)
+  checkKey(vault, facts)
+  const located = await access.locate(facts)
+  if (located === null) throw fail('MISSING_OBJECT', { key })
+  const preamble = located.preamble ?? (await readPreamble(access, facts))
   if (toBase64url(sha256(preamble)) !== facts.headerHash) {
     throw damaged(key, 'its header is not the one that was signed for')
   }
-  const { key: payloadKey, length } = parts.openPreamble(preamble, `the object ${key}`)
-  return { at, key, payloadKey, preambleLength: length, size }
+  const { key: payloadKey, length } = await access.openPreamble(preamble, facts)
+  return { at: located.at, key, payloadKey, preambleLength: length, size }
 }
 
 /** A signed key still must be one that the vault can have: it becomes a path. */
@@ -102,10 +90,10 @@ const checkKey = (vault: string, { key, pack }: { key: string; pack: PackNo }): 
   }
 }
 
-const readPreamble = async (source: ObjectSource, facts: ObjectFacts): Promise<Uint8Array> => {
+const readPreamble = async (access: Access, facts: ObjectFacts): Promise<Uint8Array> => {
   const { key, size } = facts
   for (const look of [FIRST_LOOK, LONGEST_HEADER]) {
-    const bytes = await source.read(key, 0, Math.min(size, look))
+    const bytes = await access.read(key, 0, Math.min(size, look))
     const length = preambleWithin(bytes)
     if (length !== null) return bytes.subarray(0, length)
   }
@@ -124,14 +112,14 @@ const preambleWithin = (bytes: Uint8Array): number | null => {
 }
 
 const readSegmentBytes = async (
-  source: ObjectSource,
+  access: Access,
   object: OpenedObject,
   locator: Locator | FullLocator,
 ): Promise<Uint8Array> => {
   const [, frameOffset, frameLength, offset, length] = locator
   const wanted = { start: frameOffset, end: frameOffset + frameLength }
   const range = segmentRange(wanted, object.preambleLength, object.size)
-  const sealed = await source.read(object.key, range.start, range.end)
+  const sealed = await access.read(object.key, range.start, range.end)
   const plain = openSegments(object.payloadKey, sealed, range.firstSegment, range.isLast)
   const frame = decodeFrame(plain.subarray(range.skip, range.skip + frameLength))
   const bytes = frame.subarray(offset, offset + length)

@@ -1,13 +1,6 @@
 /** Which parts of a tree a restore of some paths reads, in which order. */
-import { fail } from '#shared/errors.ts'
-import {
-  type Bytes,
-  isBelow,
-  isDir,
-  pathOf,
-  type Place,
-  type Range,
-} from '#shared/format/tree-order.ts'
+import { fail } from '../errors.ts'
+import { type Bytes, isBelow, isDir, pathOf, type Place, type Range } from '../format/tree-order.ts'
 
 /** `ancestor`: wanted only as a directory on the way. `entry`: asked for itself. `below`: what lies under it. */
 export type Step = {

@@ -1,9 +1,9 @@
 /** Which object a bare pack number is: the pack table, segment by segment, as far as it is needed. */
-import { fail } from '#shared/errors.ts'
-import type { FullLocator, PackNo } from '#shared/format/locator.ts'
-import { type PackTable, type PackRow, readPackTable } from '#shared/format/pack-table.ts'
-import { createRecent } from '../core/recent.ts'
-import { factsOf, type ObjectReader } from './read-vault-object.ts'
+import { fail } from '../errors.ts'
+import type { FullLocator, PackNo } from '../format/locator.ts'
+import { type PackTable, type PackRow, readPackTable } from '../format/pack-table.ts'
+import { createRecent } from './recent.ts'
+import { factsOf, type ObjectReader } from './object.ts'
 
 export type PackRows = {
   /** `DAMAGED` or `MISSING_OBJECT` where the part of the table that would say it cannot be read, or says nothing. */
