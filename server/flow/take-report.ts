@@ -1,7 +1,8 @@
 /** Report → use case → answer. Exhaustive; whatever a use case throws becomes a `failed` answer. */
-import { CATALOGUE, Failure, problemOf } from '#shared/errors.ts'
+import { CATALOGUE, fail, Failure, problemOf } from '#shared/errors.ts'
 import type { Order } from '#shared/protocol/orders.ts'
 import type { Report, Reports } from '#shared/protocol/reports.ts'
+import { isAboutRestore } from '#shared/protocol/restore-reports.ts'
 import { isFinal, type RunEvent, step } from '../core/backup-machine.ts'
 import type { Link } from '../ports.ts'
 import {
@@ -91,6 +92,8 @@ const take = async (
   [link, report]: readonly [Link, Report],
   stop: AbortSignal,
 ): Promise<Order | null> => {
+  if (isAboutRestore(report))
+    throw fail('RESOURCE_NOT_FOUND', { resource: 'restore', id: report.id })
   switch (report.type) {
     case 'backup.accepted':
     case 'backup.refused':

@@ -1,6 +1,7 @@
 /** Control plane → agent, once the connection is open. Each type has a heading in PROTOCOL.md. */
 import { type Static, Type } from '../schema.ts'
 import { base64url, envelope, id, list, ofRun, problem, recipients, text, whole } from './fields.ts'
+import { RESTORE_ORDERS } from './restore-orders.ts'
 
 export const FilesSource = Type.Object({
   type: Type.Literal('files'),
@@ -115,6 +116,7 @@ export const ORDERS = {
   'commit.missing': CommitMissing,
   leases: Leases,
   failed: RequestFailed,
+  ...RESTORE_ORDERS,
 } as const
 
 export type BackupStart = Static<typeof BackupStart>

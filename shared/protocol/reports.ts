@@ -12,6 +12,7 @@ import {
   text,
   whole,
 } from './fields.ts'
+import { RESTORE_REPORTS } from './restore-reports.ts'
 
 export const BackupAccepted = Type.Object({
   type: Type.Literal('backup.accepted'),
@@ -164,6 +165,7 @@ export const REPORTS = {
   'backup.ended': BackupEnded,
   heartbeat: Heartbeat,
   log: LogLine,
+  ...RESTORE_REPORTS,
 } as const
 
 export type Counts = Static<typeof Counts>
