@@ -144,7 +144,15 @@ export const makeWorld = async (
         .execute()
       await trx
         .insertInto('job_versions')
-        .values({ job_id: job, version: 1, org_id: organization, sources: sql`${sources}::jsonb` })
+        .values({
+          job_id: job,
+          version: 1,
+          org_id: organization,
+          name: `job ${job}`,
+          storage_id: storage,
+          encryption_key_id: key,
+          sources: sql`${sources}::jsonb`,
+        })
         .execute()
     })
     return job

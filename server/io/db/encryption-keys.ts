@@ -22,7 +22,11 @@ const visible = (
   db: Kysely<Schema>,
   caller: Caller,
 ): SelectQueryBuilder<Schema, 'encryption_keys', Row> =>
-  db.selectFrom('encryption_keys').select(COLUMNS).where('org_id', '=', caller.organization)
+  db
+    .selectFrom('encryption_keys')
+    .select(COLUMNS)
+    .where('org_id', '=', caller.organization)
+    .where('deleted_at', 'is', null)
 
 /** What a managed identity is sealed for. */
 export const identityPurpose = (key: KeyId): string => `encryption_keys/${key}/identity`
@@ -48,27 +52,24 @@ export const encryptionKeysIn = (
     return row === undefined ? null : shape(row)
   },
   add: async (caller, input) =>
-    withUniqueName(
-      ['encryption_keys_org_id_name_key', 'an encryption key', input.name],
-      async () => {
-        const id = parts.makeId()
-        const made = input.type === 'managed' ? parts.makeIdentity(id) : null
-        const recipient = made?.recipient ?? input.recipient
-        if (recipient === undefined)
-          throw fail('VALIDATION_FAILED', { field: 'recipient', problem: 'is required' })
-        const row = await db
-          .insertInto('encryption_keys')
-          .values({
-            id,
-            org_id: caller.organization,
-            name: input.name,
-            type: input.type,
-            recipient,
-            sealed_identity: made?.sealed ?? null,
-          })
-          .returning(COLUMNS)
-          .executeTakeFirstOrThrow()
-        return shape(row)
-      },
-    ),
+    withUniqueName(['encryption_keys_name', 'an encryption key', input.name], async () => {
+      const id = parts.makeId()
+      const made = input.type === 'managed' ? parts.makeIdentity(id) : null
+      const recipient = made?.recipient ?? input.recipient
+      if (recipient === undefined)
+        throw fail('VALIDATION_FAILED', { field: 'recipient', problem: 'is required' })
+      const row = await db
+        .insertInto('encryption_keys')
+        .values({
+          id,
+          org_id: caller.organization,
+          name: input.name,
+          type: input.type,
+          recipient,
+          sealed_identity: made?.sealed ?? null,
+        })
+        .returning(COLUMNS)
+        .executeTakeFirstOrThrow()
+      return shape(row)
+    }),
 })

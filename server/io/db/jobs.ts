@@ -106,6 +106,10 @@ export const jobsIn = (db: Kysely<Schema>, makeId: () => JobId): Jobs => ({
             job_id: id,
             version: 1,
             org_id: caller.organization,
+            name: input.name,
+            storage_id: targets.storage,
+            encryption_key_id: targets.key,
+            external_id: input.external_id ?? null,
             sources: input.sources,
             created_by: { name: caller.name, token_id: caller.token },
           })

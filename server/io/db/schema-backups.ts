@@ -55,6 +55,7 @@ export type Backups = BackupRun &
     vault_id: VaultId | null
     name: string
     description: Default<string>
+    label: string | null
     status: Default<BackupStatus>
     trigger: Trigger
     triggered_by: Actor | null

@@ -57,6 +57,7 @@ type Projects = {
   id: ProjectId
   org_id: OrgId
   name: string
+  deleted_at: Time | null
   created_at: DefaultTime
   updated_at: DefaultTime
 }
@@ -97,6 +98,7 @@ type Servers = {
   last_seen_at: Time | null
   last_used_at: Time | null
   revoked_at: Time | null
+  deleted_at: Time | null
   created_at: DefaultTime
   updated_at: DefaultTime
 }
@@ -127,6 +129,7 @@ type Storages = {
   capabilities: Default<JsonObject>
   allow_plaintext_downloads: Default<boolean>
   tested_at: Time | null
+  deleted_at: Time | null
   created_at: DefaultTime
   updated_at: DefaultTime
 }
@@ -138,6 +141,7 @@ type EncryptionKeys = {
   type: 'managed' | 'customer'
   recipient: string
   sealed_identity: Bytes | null
+  deleted_at: Time | null
   created_at: DefaultTime
 }
 
@@ -189,6 +193,10 @@ type JobVersions = {
   job_id: JobId
   version: number
   org_id: OrgId
+  name: string
+  storage_id: StorageId
+  encryption_key_id: KeyId
+  external_id: string | null
   sources: readonly JsonObject[]
   schedules: Default<readonly JsonObject[]>
   retention: JsonObject | null
@@ -203,7 +211,9 @@ type IdempotencyKeys = {
   org_id: OrgId
   request_sha256: Bytes
   status: number | null
-  response: Json
+  sealed_response: Bytes | null
+  holder: Id<'message'> | null
+  lease_until: Time | null
   created_at: DefaultTime
 }
 

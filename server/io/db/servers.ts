@@ -34,7 +34,7 @@ const visible = (db: Kysely<Schema>, caller: Caller): Rows => {
     .selectFrom('servers')
     .selectAll()
     .where('org_id', '=', caller.organization)
-    .where('revoked_at', 'is', null)
+    .where('deleted_at', 'is', null)
   return caller.project === null ? all : all.where('project_id', '=', caller.project)
 }
 

@@ -35,7 +35,11 @@ const SORTS = {
 } as const
 
 const visible = (db: Kysely<Schema>, caller: Caller): SelectQueryBuilder<Schema, 'storages', Row> =>
-  db.selectFrom('storages').select(COLUMNS).where('org_id', '=', caller.organization)
+  db
+    .selectFrom('storages')
+    .select(COLUMNS)
+    .where('org_id', '=', caller.organization)
+    .where('deleted_at', 'is', null)
 
 /** Seals the credentials of one storage; whoever signs for it opens them again under the same name. */
 export type SealCredentials = (
@@ -58,7 +62,7 @@ export const storagesIn = (
     return row === undefined ? null : shape(row)
   },
   add: async (caller, { access_key_id, secret_access_key, ...input }) =>
-    withUniqueName(['storages_org_id_name_key', 'a storage', input.name], async () => {
+    withUniqueName(['storages_name', 'a storage', input.name], async () => {
       const id = parts.makeId()
       const row = await db
         .insertInto('storages')
