@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import type { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { setTimeout as sleep } from 'node:timers/promises'
 
@@ -11,6 +12,31 @@ const POLL_MS = 20
 /** So often would the API otherwise refuse whoever asks every few milliseconds whether a backup is over. */
 const UNLIMITED = { HOLDFAST_RATE_LIMIT: '1000000' }
 
+export type InstanceOptions = {
+  /** `serve` on this database instead of `up`: there is no storage then but those that are added. */
+  readonly databaseUrl?: string
+  /** More of the environment of the control plane. */
+  readonly env?: Readonly<Record<string, string>>
+}
+
+export type ProtectOptions = {
+  /** The oldest ones, if left out. */
+  readonly storage?: string
+  readonly key?: string
+  /** Where the agent finds the control plane, if not at its own address. */
+  readonly url?: string
+  /** More of the environment of the agent. */
+  readonly env?: Readonly<Record<string, string>>
+}
+
+export type Protected = {
+  readonly agent: ChildProcess
+  readonly serverId: string
+  readonly jobId: string
+  /** State folder of the agent. */
+  readonly state: string
+}
+
 export type Instance = {
   readonly url: string
   readonly token: string
@@ -19,7 +45,7 @@ export type Instance = {
   readonly controlPlane: ChildProcess
   call(method: 'GET' | 'POST', path: string, body?: unknown): Promise<Record<string, unknown>>
   /** A new server with an agent process that is enrolled and runs; the job backs up `paths` of it. */
-  protect(name: string, paths: readonly string[]): Promise<{ agent: ChildProcess; jobId: string }>
+  protect(name: string, paths: readonly string[], options?: ProtectOptions): Promise<Protected>
   /** Starts a backup and waits for its end. */
   backup(jobId: string): Promise<Record<string, unknown>>
   close(): Promise<void>
@@ -30,15 +56,22 @@ export const ended = async (child: ChildProcess): Promise<number | null> => {
   return new Promise((resolve) => child.once('exit', resolve))
 }
 
-const program = (path: string, args: readonly string[], input: 'pipe' | 'ignore'): ChildProcess =>
+type Start = {
+  readonly args: readonly string[]
+  readonly env?: Readonly<Record<string, string>> | undefined
+  readonly input?: 'pipe'
+  readonly output?: 'pipe'
+}
+
+const program = (path: string, { args, env, input, output }: Start): ChildProcess =>
   spawn(process.execPath, ['--disable-warning=ExperimentalWarning', join(root, path), ...args], {
-    stdio: [input, 'ignore', 'pipe'],
-    env: { ...process.env, ...UNLIMITED },
+    stdio: [input ?? 'ignore', output ?? 'ignore', 'pipe'],
+    env: { ...process.env, ...UNLIMITED, ...env },
   })
 
-const keepErrors = (child: ChildProcess): (() => string) => {
+const keep = (stream: Readable | null): (() => string) => {
   let text = ''
-  child.stderr?.on('data', (data: Buffer) => (text = (text + data.toString()).slice(-8000)))
+  stream?.on('data', (data: Buffer) => (text = (text + data.toString()).slice(-8000)))
   return () => text
 }
 
@@ -74,24 +107,50 @@ const caller =
     return answer
   }
 
+const OLDEST = '?sort=created_at'
+
 const firstId = (answer: Json): string => {
   const [first] = answer['data'] as Json[]
   if (first === undefined) throw new Error('an empty list where the first start makes one')
   return String(first['id'])
 }
 
-const startControlPlane = async (
-  data: string,
-  kit: string,
-): Promise<{ child: ChildProcess; url: string; token: string }> => {
-  const child = program('server/main.ts', ['up', '--data', data, '--kit', kit], 'ignore')
-  const errors = keepErrors(child)
+type Place = { readonly data: string; readonly kit: string }
+
+/** `serve` writes no note of where it is: it says so. */
+const startProcess = (
+  { data, kit }: Place,
+  { databaseUrl, env }: InstanceOptions,
+): { child: ChildProcess; address: () => string | null } => {
+  const args = ['--data', data, '--kit', kit]
+  if (databaseUrl !== undefined) {
+    const child = program('server/main.ts', {
+      args: ['serve', ...args],
+      env: { ...env, DATABASE_URL: databaseUrl, HOLDFAST_PORT: '0' },
+      output: 'pipe',
+    })
+    const said = keep(child.stdout)
+    return { child, address: () => /runs at (http:\S+)\n/.exec(said())?.[1] ?? null }
+  }
   const place = join(data, 'control-plane.json')
+  const child = program('server/main.ts', { args: ['up', ...args], env })
+  const read = (): string => (JSON.parse(readFileSync(place, 'utf8')) as { url: string }).url
+  return { child, address: () => (existsSync(place) ? read() : null) }
+}
+
+const startControlPlane = async (
+  place: Place,
+  options: InstanceOptions,
+): Promise<{ child: ChildProcess; url: string; token: string }> => {
+  const { data } = place
+  const { child, address } = startProcess(place, options)
+  const errors = keep(child.stderr)
   return until('the start of the control plane', async () => {
     if (child.exitCode !== null) throw new Error(`the control plane ended: ${errors()}`)
-    if (!existsSync(place) || !existsSync(join(data, 'token'))) return null
+    if (!existsSync(join(data, 'token'))) return null
     try {
-      const { url } = JSON.parse(readFileSync(place, 'utf8')) as { url: string }
+      const url = address()
+      if (url === null) return null
       const ready = await fetch(`${url}/readyz`)
       if (!ready.ok) return null
       return { child, url, token: readFileSync(join(data, 'token'), 'utf8').trim() }
@@ -103,23 +162,30 @@ const startControlPlane = async (
 
 type Enrolment = { token: string; vaults: { fingerprint: string }[] }
 
-const enroll = async (url: string, state: string, enrolment: Enrolment): Promise<void> => {
+type Enrolling = {
+  readonly url: string
+  readonly state: string
+  readonly env: ProtectOptions['env']
+}
+
+const enroll = async ({ url, state, env }: Enrolling, enrolment: Enrolment): Promise<void> => {
   const fingerprint = enrolment.vaults[0]?.fingerprint ?? ''
-  const child = program(
-    'agent/main.ts',
-    ['enroll', '--url', url, '--state', state, '--token-file', '-', `--confirm=${fingerprint}`],
-    'pipe',
-  )
-  const errors = keepErrors(child)
+  const where = ['--url', url, '--state', state]
+  const args = ['enroll', ...where, '--token-file', '-', `--confirm=${fingerprint}`]
+  const child = program('agent/main.ts', { args, env, input: 'pipe' })
+  const errors = keep(child.stderr)
   child.stdin?.end(`${enrolment.token}\n`)
   const code = await ended(child)
   if (code !== 0) throw new Error(`the enrolment ended with ${String(code)}: ${errors()}`)
 }
 
-export const startInstance = async (folder: string): Promise<Instance> => {
+export const startInstance = async (
+  folder: string,
+  options: InstanceOptions = {},
+): Promise<Instance> => {
   const data = join(folder, 'data')
   const kit = join(folder, 'kit.txt')
-  const { child, url, token } = await startControlPlane(data, kit)
+  const { child, url, token } = await startControlPlane({ data, kit }, options)
   const call = caller(url, token)
   const agents: ChildProcess[] = []
   return {
@@ -129,9 +195,9 @@ export const startInstance = async (folder: string): Promise<Instance> => {
     kit,
     controlPlane: child,
     call,
-    async protect(name, paths) {
-      const storage = firstId(await call('GET', '/v1/storages'))
-      const key = firstId(await call('GET', '/v1/encryption-keys'))
+    async protect(name, paths, { env, ...chosen } = {}) {
+      const storage = chosen.storage ?? firstId(await call('GET', `/v1/storages${OLDEST}`))
+      const key = chosen.key ?? firstId(await call('GET', `/v1/encryption-keys${OLDEST}`))
       const server = dataOf(await call('POST', '/v1/servers', { name, type: 'agent' }))
       const serverId = String(server['id'])
       const enrolment = dataOf(
@@ -140,8 +206,8 @@ export const startInstance = async (folder: string): Promise<Instance> => {
         }),
       ) as unknown as Enrolment
       const state = join(folder, `agent-${name}`)
-      await enroll(url, state, enrolment)
-      const agent = program('agent/main.ts', ['run', '--state', state], 'ignore')
+      await enroll({ url: chosen.url ?? url, state, env }, enrolment)
+      const agent = program('agent/main.ts', { args: ['run', '--state', state], env })
       agent.stderr?.resume()
       agents.push(agent)
       const job = dataOf(
@@ -157,7 +223,7 @@ export const startInstance = async (folder: string): Promise<Instance> => {
         const seen = dataOf(await call('GET', `/v1/servers/${serverId}`))
         return seen['status'] === 'online' ? true : null
       })
-      return { agent, jobId: String(job['id']) }
+      return { agent, serverId, state, jobId: String(job['id']) }
     },
     async backup(jobId) {
       const started = dataOf(await call('POST', `/v1/jobs/${jobId}/backups`, {}))

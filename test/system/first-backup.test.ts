@@ -21,6 +21,7 @@ import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Backup } from '#shared/api/backups.ts'
 import { parseKit } from '#shared/format/recovery-kit.ts'
+import { freePort } from '../support/free-port.ts'
 import { sameTree } from '../support/same-tree.ts'
 import { eventually } from '../support/wait.ts'
 
@@ -58,16 +59,6 @@ const ended = async (child: ChildProcess): Promise<Ended> => {
   })
 }
 
-const freePort = async (): Promise<string> =>
-  new Promise((resolve) => {
-    const probe = createServer()
-    probe.listen(0, '127.0.0.1', () => {
-      const address = probe.address()
-      const port = address !== null && typeof address === 'object' ? address.port : 0
-      probe.close(() => resolve(String(port)))
-    })
-  })
-
 let ports: Record<string, string>
 
 const run = async (...args: string[]): Promise<Ended> => ended(start(args, ports))
@@ -102,7 +93,10 @@ const makeTree = (): void => {
 
 beforeAll(async () => {
   makeTree()
-  ports = { HOLDFAST_PORT: await freePort(), HOLDFAST_S3_PORT: await freePort() }
+  ports = {
+    HOLDFAST_PORT: String(await freePort()),
+    HOLDFAST_S3_PORT: String(await freePort()),
+  }
 })
 
 afterAll(() => {
