@@ -18,8 +18,10 @@ export type Config = {
   readonly host: string
   readonly http: PortChoice
   readonly s3: PortChoice
-  /** Where others reach the API, if not at the address that it listens on. */
+  /** Where others reach the API, if not at the address that it listens on; where commands find it. */
   readonly publicUrl: string | null
+  /** The token of commands. */
+  readonly token: Secret | null
   readonly requestsPerMinute: number
   readonly trustedProxies: readonly string[]
   /** `null`: what suits the command. */
@@ -92,6 +94,7 @@ export const readConfig = (flags: Flags, environment: Environment = process.env)
     http: port(environment, 'HOLDFAST_PORT', USUAL.http),
     s3: port(environment, 'HOLDFAST_S3_PORT', USUAL.s3),
     publicUrl: url(environment, 'HOLDFAST_URL'),
+    token: hidden(environment, 'HOLDFAST_TOKEN'),
     requestsPerMinute: whole(environment, 'HOLDFAST_RATE_LIMIT', 1_000_000) ?? USUAL.requests,
     trustedProxies: proxies === null ? [] : proxies.split(',').map((part) => part.trim()),
     logLevel: level(environment),

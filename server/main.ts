@@ -1,15 +1,18 @@
 /** The `holdfast` program: the only file that sees both sides of ports.ts. It wires; it decides nothing. */
-import { access } from 'node:fs/promises'
+import { access, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { fail } from '#shared/errors.ts'
+import { parseUtf8 } from '#shared/format/bytes.ts'
 import type { RecoveryKit } from '#shared/format/recovery-kit.ts'
 import { makeId } from '#shared/ids.ts'
+import { reveal } from '#shared/secret.ts'
 import type { Log } from '#shared/world.ts'
 import { type Config, type Flags, placesIn, readConfig } from './config.ts'
 import { agentGate, type AgentGate } from './entry/agents.ts'
 import { type Dispatcher, startDispatcher } from './entry/dispatcher.ts'
-import { openVault } from './entry/cli/open.ts'
+import type { DeskParts } from './entry/cli/desk.ts'
+import { openVault, runReader } from './entry/cli/open.ts'
 import type { Plane } from './entry/cli/plane.ts'
 import { type Actions, runProgram } from './entry/cli/program.ts'
 import { type Served, serve } from './entry/cli/serve.ts'
@@ -21,8 +24,10 @@ import { encryptionKeyRoutes } from './entry/http/routes/encryption-keys.ts'
 import { healthRoutes } from './entry/http/routes/health.ts'
 import { jobRoutes } from './entry/http/routes/jobs.ts'
 import { meRoutes } from './entry/http/routes/me.ts'
+import { projectRoutes } from './entry/http/routes/projects.ts'
 import { serverRoutes } from './entry/http/routes/servers.ts'
 import { storageRoutes } from './entry/http/routes/storages.ts'
+import { tokenRoutes } from './entry/http/routes/tokens.ts'
 import { type AgentParts, DEFAULT_TIMING } from './flow/agent-parts.ts'
 import { type Bootstrapped, bootstrap } from './flow/bootstrap.ts'
 import { prepareVault } from './flow/prepare-vault.ts'
@@ -82,6 +87,7 @@ const routesOf = (
   const prepare: PrepareVault = async (caller, of) => prepareVault(parts, caller.organization, of)
   const work = {
     ...resources,
+    clock: systemClock,
     publicUrl,
     wakeDispatcher: () => dispatcher.wake(),
     prepareVault: prepare,
@@ -90,6 +96,8 @@ const routesOf = (
   return [
     healthRoutes({ instance, version: VERSION, checkDatabase }),
     meRoutes(resources.organizations),
+    tokenRoutes(work),
+    projectRoutes(resources.projects),
     serverRoutes(work),
     storageRoutes(resources.storages),
     encryptionKeyRoutes(resources.keys),
@@ -240,11 +248,29 @@ const runServe: Actions['serve'] = async (flags, kit) => {
   )
 }
 
+/** Where commands find their control plane: the environment, else one that runs on the data folder. */
+const desk: DeskParts = {
+  known: (flags) => {
+    const config = readConfig(flags)
+    const places = placesIn(config.data)
+    const token = config.token === null ? null : parseUtf8(reveal(config.token))
+    return {
+      url: config.publicUrl,
+      token,
+      readRunning: async () => readRunning(places.running),
+      readToken: async () => readLocalToken(places.token),
+    }
+  },
+  readText: async (file) => readFile(file, 'utf8'),
+  reader: async (args, input) => runReader(AGENT, args, input),
+}
+
 const code = await runProgram(
   {
     up: runUp,
     serve: runServe,
     open: async (args) => openVault(AGENT, args),
+    desk,
     version: VERSION,
   },
   process.argv.slice(2),

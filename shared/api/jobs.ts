@@ -34,6 +34,7 @@ export const JobInput = body({
 })
 
 export const JobQuery = listQuery({
+  name: Type.Optional(line(200)),
   server_id: Type.Optional(id),
   storage_id: Type.Optional(id),
   external_id: Type.Optional(Type.String({ maxLength: 200 })),

@@ -15,6 +15,19 @@ export type Api = {
     schema: S,
     stop: AbortSignal,
   ): Promise<Static<S>>
+  patch<S extends TSchema>(
+    path: string,
+    body: unknown,
+    schema: S,
+    stop: AbortSignal,
+  ): Promise<Static<S>>
+  remove(path: string, stop: AbortSignal): Promise<void>
+  /** One page of a list, and where the next one begins. */
+  page<S extends TSchema>(
+    path: string,
+    schema: S,
+    stop: AbortSignal,
+  ): Promise<{ readonly items: readonly Static<S>[]; readonly next: string | null }>
 }
 
 const DEADLINE = 30 * SECOND
@@ -41,7 +54,11 @@ const refusal = (url: string, status: number, body: unknown): Error => {
   return unreachable(url, new Error(`it answered with status ${status} and no problem of ours`))
 }
 
-type Request = { readonly method: 'GET' | 'POST'; readonly path: string; readonly body?: unknown }
+type Request = {
+  readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE'
+  readonly path: string
+  readonly body?: unknown
+}
 
 const readJson = async (response: Response): Promise<unknown> => {
   try {
@@ -50,6 +67,11 @@ const readJson = async (response: Response): Promise<unknown> => {
     return null
   }
 }
+
+const Next = Type.Object({
+  meta: Type.Object({ next_cursor: Type.Union([Type.String(), Type.Null()]) }),
+})
+const parseNext = parser(Next)
 
 const dataIn = (body: unknown): unknown =>
   typeof body === 'object' && body !== null && 'data' in body ? body.data : undefined
@@ -83,19 +105,27 @@ export const apiClient = (url: string, token: string): Api => {
     if (!response.ok) throw refusal(url, response.status, body)
     return body
   }
-  const dataOf = async <S extends TSchema>(
-    request: Request,
-    schema: S,
-    stop: AbortSignal,
-  ): Promise<Static<S>> => {
-    const parsed = parser(schema)(dataIn(await ask(request, stop)))
+  const checked = <S extends TSchema>(body: unknown, schema: S): Static<S> => {
+    const parsed = parser(schema)(dataIn(body))
     if ('ok' in parsed) return parsed.ok
     throw unreachable(url, new Error(`its answer has a wrong field: ${parsed.field}`))
   }
   return {
     url,
-    get: async (path, schema, stop) => dataOf({ method: 'GET', path }, schema, stop),
-    post: async (path, body, schema, stop) => dataOf({ method: 'POST', path, body }, schema, stop),
+    get: async (path, schema, stop) => checked(await ask({ method: 'GET', path }, stop), schema),
+    post: async (path, body, schema, stop) =>
+      checked(await ask({ method: 'POST', path, body }, stop), schema),
+    patch: async (path, body, schema, stop) =>
+      checked(await ask({ method: 'PATCH', path, body }, stop), schema),
+    remove: async (path, stop) => {
+      await ask({ method: 'DELETE', path }, stop)
+    },
+    page: async (path, schema, stop) => {
+      const body = await ask({ method: 'GET', path }, stop)
+      const next = parseNext(body)
+      const items: readonly Static<typeof schema>[] = checked(body, listOf(schema))
+      return { items, next: 'ok' in next ? next.ok.meta.next_cursor : null }
+    },
   }
 }
 

@@ -22,12 +22,12 @@ const lastSize = async (api: Api, job: Job, stop: AbortSignal): Promise<number> 
 
 /** The new backup, or the one that runs already: it is the same work. */
 const startOrJoin = async (
-  api: Api,
+  { api, wishes = {} }: Following,
   job: Job,
   stop: AbortSignal,
 ): Promise<{ readonly backup: Backup; readonly joined: boolean }> => {
   try {
-    const backup = await api.post(`/v1/jobs/${job.id}/backups`, {}, Backup, stop)
+    const backup = await api.post(`/v1/jobs/${job.id}/backups`, wishes, Backup, stop)
     return { backup, joined: false }
   } catch (error) {
     if (!hasCode(error, 'OPERATION_IN_PROGRESS')) throw error
@@ -43,6 +43,8 @@ export type Following = {
   readonly screen: Screen
   /** Asked when nothing moves: why the agent may not be there. */
   readonly whyWaiting: () => string | null
+  /** What is said of the new backup: its name, its tags. */
+  readonly wishes?: Readonly<Record<string, unknown>>
 }
 
 /** Looks every few seconds of waiting whether there is an agent at all, and gives up when there is none for long. */
@@ -73,8 +75,8 @@ export const followBackup = async (
 ): Promise<Backup> => {
   const { api, screen } = following
   const expected = await lastSize(api, job, stop)
-  const { backup, joined } = await startOrJoin(api, job, stop)
-  if (joined) screen.say('A backup of these paths runs already; following it.')
+  const { backup, joined } = await startOrJoin(following, job, stop)
+  if (joined) screen.say('A backup of this job runs already; following it.')
   const view = progressView(screen, expected)
   const wait = patience(following, job)
   try {

@@ -1,10 +1,28 @@
 /** `holdfast open …`: reading a vault is the agent's; it runs as a child that has our terminal. */
-import { spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { constants } from 'node:os'
 
-/** The child's exit code; 128 + n for signal n, as a shell says it. */
-export const openVault = async (program: string, args: readonly string[]): Promise<number> => {
-  const child = spawn(process.execPath, [program, 'open', ...args], { stdio: 'inherit' })
+/** `holdfast open …`; the child's exit code. */
+export const openVault = async (program: string, args: readonly string[]): Promise<number> =>
+  follow(spawn(process.execPath, [program, 'open', ...args], { stdio: 'inherit' }))
+
+/** The same program with `input` on its stdin: keys and URLs are never arguments. */
+export const runReader = async (
+  program: string,
+  args: readonly string[],
+  input: string,
+): Promise<number> => {
+  const child = spawn(process.execPath, [program, ...args], {
+    stdio: ['pipe', 'inherit', 'inherit'],
+  })
+  // A child that ends early says why itself.
+  child.stdin.on('error', () => undefined)
+  child.stdin.end(input)
+  return follow(child)
+}
+
+/** 128 + n for signal n, as a shell says it. */
+const follow = async (child: ChildProcess): Promise<number> => {
   // The terminal sends Ctrl-C to both; this process waits for what the child makes of it.
   const ignore = (): void => undefined
   const forward = (signal: NodeJS.Signals): void => void child.kill(signal)

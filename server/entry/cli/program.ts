@@ -1,6 +1,9 @@
 /** The `holdfast` program: words and flags; what they do is passed in. */
 import { Command, CommanderError } from 'commander'
 import { Failure, problemOf } from '#shared/errors.ts'
+import { registerBackup } from './commands/backup.ts'
+import { registerToken } from './commands/token.ts'
+import type { DeskParts, Register } from './desk.ts'
 import { EXIT, exitOfError } from './exit-codes.ts'
 import type { UpOptions } from './up.ts'
 
@@ -8,8 +11,12 @@ export type Actions = {
   up(flags: { readonly data?: string | undefined }, options: UpOptions): Promise<number>
   serve(flags: { readonly data?: string | undefined }, kit: string | null): Promise<number>
   open(args: readonly string[]): Promise<number>
+  readonly desk: DeskParts
   readonly version: string
 }
+
+/** The commands that speak to a control plane, in the order of the help. */
+const REMOTE: readonly Register[] = [registerBackup, registerToken]
 
 type Flags = { data?: string; kit?: string; exit?: boolean; json?: boolean }
 
@@ -44,6 +51,7 @@ const build = (actions: Actions, done: (code: number) => void): Command => {
     .option('--kit <file>', 'write the recovery kit there at the first start')
     .option('--data <folder>', 'folder of the master key and the token')
     .action(async (flags: Flags) => done(await actions.serve(flags, flags.kit ?? null)))
+  for (const register of REMOTE) register(program, actions.desk, done)
   program
     .command('open')
     .description('Read a vault with an identity, without a control plane.')
@@ -59,7 +67,8 @@ const build = (actions: Actions, done: (code: number) => void): Command => {
 export const explain = (error: unknown): string =>
   error instanceof Failure ? `holdfast: ${error.message}` : `holdfast: ${problemOf(error)}`
 
-const wantsJson = (args: readonly string[]): boolean => args[0] === 'up' && args.includes('--json')
+const wantsJson = (args: readonly string[]): boolean =>
+  args[0] !== 'open' && args.includes('--json')
 
 /** Runs the command of `args` and answers its exit code; every error is printed here. */
 export const runProgram = async (actions: Actions, args: readonly string[]): Promise<number> => {

@@ -75,8 +75,9 @@ const get = async (db: Kysely<Schema>, caller: Caller, id: JobId): Promise<Job |
 
 export const jobsIn = (db: Kysely<Schema>, makeId: () => JobId): Jobs => ({
   list: async (caller, page, filters) => {
-    const { server_id, storage_id, external_id } = filters
+    const { name, server_id, storage_id, external_id } = filters
     let query = visible(db, caller)
+    if (name !== undefined) query = query.where(sql`jobs.name`, '=', name)
     if (server_id !== undefined) query = query.where(sql`jobs.server_id`, '=', server_id)
     if (storage_id !== undefined) query = query.where(sql`jobs.storage_id`, '=', storage_id)
     if (external_id !== undefined) query = query.where('jobs.external_id', '=', external_id)
