@@ -101,6 +101,13 @@ export const readConfig = (flags: Flags, environment: Environment = process.env)
   })
 }
 
+/** All that the agent beside us gets of our environment: it must not know our database, our keys or our tokens. */
+const HANDED_ON =
+  /^(PATH|HOME|USER|LOGNAME|LANG|LC_[A-Z]+|TZ|TMPDIR|NODE_(OPTIONS|EXTRA_CA_CERTS)|SSL_CERT_(FILE|DIR)|HOLDFAST_(LOG_LEVEL|THREADS))$/
+
+export const agentEnvironment = (environment: Environment = process.env): Environment =>
+  Object.fromEntries(Object.entries(environment).filter(([name]) => HANDED_ON.test(name)))
+
 /** The files of a data folder. Everything in it but `s3` is private to the control plane. */
 export const placesIn = (data: string): Readonly<Record<PlaceName, string>> => ({
   lock: join(data, 'lock'),

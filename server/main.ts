@@ -8,7 +8,7 @@ import type { RecoveryKit } from '#shared/format/recovery-kit.ts'
 import { makeId } from '#shared/ids.ts'
 import { reveal } from '#shared/secret.ts'
 import type { Log } from '#shared/world.ts'
-import { type Config, type Flags, placesIn, readConfig } from './config.ts'
+import { agentEnvironment, type Config, type Flags, placesIn, readConfig } from './config.ts'
 import { agentGate, type AgentGate } from './entry/agents.ts'
 import { type Dispatcher, startDispatcher } from './entry/dispatcher.ts'
 import type { DeskParts } from './entry/cli/desk.ts'
@@ -207,6 +207,7 @@ const runUp: Actions['up'] = async (flags: Flags, options) => {
         state: places.agent,
         log: join(config.data, 'agent.log'),
         pid: join(config.data, 'agent.pid'),
+        environment: agentEnvironment(),
       },
       tokenFile: places.token,
       launcher: LAUNCHER,

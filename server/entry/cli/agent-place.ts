@@ -16,6 +16,8 @@ export type AgentPlace = {
   readonly log: string
   /** Its process id, so that one whose `up` was killed is found again. */
   readonly pid: string
+  /** Its whole environment: nothing of ours that is secret. */
+  readonly environment: Readonly<Record<string, string | undefined>>
 }
 
 const LOOK = SECOND / 5

@@ -33,7 +33,12 @@ export const enrollAgent = async (
       ...['enroll', '--state', place.state, '--url', with_.url, '--token-file', '-'],
       ...confirm,
     ],
-    { stdio: ['pipe', 'ignore', 'pipe'], detached: true, signal: stop },
+    {
+      stdio: ['pipe', 'ignore', 'pipe'],
+      detached: true,
+      env: place.environment,
+      signal: stop,
+    },
   )
   let said = ''
   child.stderr.on('data', (data: Buffer) => {
@@ -65,6 +70,7 @@ const runOnce = async (place: AgentPlace, stop: AbortSignal): Promise<number | n
     const child = spawn(process.execPath, [place.program, 'run', '--state', place.state], {
       stdio: ['ignore', log.fd, log.fd],
       detached: true,
+      env: place.environment,
     })
     const ended = endOf(child)
     await writeFile(place.pid, `${child.pid ?? 0}\n`, { mode: 0o600 })
