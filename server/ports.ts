@@ -12,7 +12,16 @@ import type { Job, JobInput, JobQuery } from '#shared/api/jobs.ts'
 import type { Enrollment, Server, ServerInput, ServerQuery } from '#shared/api/servers.ts'
 import type { Storage, StorageInput, StorageQuery } from '#shared/api/storages.ts'
 import type { Me } from '#shared/api/tokens.ts'
-import type { BackupId, JobId, KeyId, OrgId, ServerId, StorageId, VaultId } from '#shared/ids.ts'
+import type {
+  BackupId,
+  JobId,
+  KeyId,
+  OrgId,
+  ProjectId,
+  ServerId,
+  StorageId,
+  VaultId,
+} from '#shared/ids.ts'
 import type { Facts, Recipients, Welcome } from '#shared/protocol/hello.ts'
 import type { BackupStart, Order } from '#shared/protocol/orders.ts'
 import type { ObjectClass, Reports, Wanted } from '#shared/protocol/reports.ts'
@@ -44,13 +53,13 @@ export type FirstStart = {
   ): Promise<{ readonly token: string; readonly storage: StorageId | null }>
 }
 
-type Reads<Row, RowId, Query> = {
+export type Reads<Row, RowId, Query> = {
   list(caller: Caller, page: PageRequest, filters: Query): Promise<Page<Row>>
   get(caller: Caller, id: RowId): Promise<Row | null>
 }
 
 export type Servers = Reads<Server, ServerId, ServerQuery> & {
-  add(caller: Caller, input: ServerInput): Promise<Server>
+  add(caller: Caller, input: ServerInput, project: ProjectId | null): Promise<Server>
 }
 
 /** The credentials arrive in the clear and are sealed before they are stored. */
@@ -349,11 +358,20 @@ export type SignedPut = {
   readonly expiresAt: Ms
 }
 
+/** A GET that anybody may send who has the URL, until `expiresIn` seconds (at most seven days) from now. */
+export type GetToSign = {
+  readonly key: string
+  readonly expiresIn: number
+  /** The answer's Content-Disposition: signed, so nobody can change it. */
+  readonly disposition?: string
+}
+
 /** A storage as the control plane uses it; keys are below its prefix. */
 export type VaultStore = ReadStore &
   WriteStore &
   DeleteStore & {
     sign(put: { readonly key: string; readonly size: number; readonly sha256: string }): SignedPut
+    signGet(get: GetToSign): string
   }
 
 export type Stores = {

@@ -249,11 +249,14 @@ export const presign = async (
 ): Promise<{ url: string; method: string; headers: Record<string, string>; body: Buffer }> => {
   const plain = bare(port, request)
   plain.headers['x-amz-content-sha256'] ??= 'UNSIGNED-PAYLOAD'
+  const unsigned = new Set(signing.unsigned ?? [])
+  const given = Object.keys(request.headers ?? {}).filter((name) => !unsigned.has(name))
   const signed = await signer(signing).presign(plain, {
     expiresIn: signing.expiresIn ?? 900,
     ...(signing.at === undefined ? {} : { signingDate: signing.at }),
-    unhoistableHeaders: new Set(Object.keys(request.headers ?? {})),
-    signableHeaders: new Set(['host', ...Object.keys(request.headers ?? {})]),
+    unhoistableHeaders: new Set([...given, ...unsigned]),
+    signableHeaders: new Set(['host', ...given]),
+    unsignableHeaders: unsigned,
   })
   return {
     url: target(request.path, signed.query ?? {}),

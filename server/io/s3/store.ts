@@ -21,7 +21,7 @@ import {
   unavailable,
   withClock,
 } from './client.ts'
-import { createSigner, type Place } from './sign.ts'
+import { createGetSigner, createSigner, type Place } from './sign.ts'
 
 /** DeleteObjects takes at most so many names. */
 const MOST_DELETED = 1000
@@ -202,7 +202,9 @@ export const openS3Store = (
 ): S3Store => {
   const storeClock = createStoreClock(clock)
   const parts = { settings, storeClock, client: createClient(settings, storeClock, clock) }
-  const sign = createSigner(placeOf(settings, createOnly), settings.credentials)
+  const place = placeOf(settings, createOnly)
+  const sign = createSigner(place, settings.credentials)
+  const signGet = createGetSigner(place, settings.credentials)
   return {
     head: async (key, stop) => head(parts, key, stop),
     get: async (key, range, stop) => get(parts, [key, range], stop),
@@ -211,6 +213,8 @@ export const openS3Store = (
     remove: async (keys, stop) => remove(parts, keys, stop),
     sign: ({ key, size, sha256 }) =>
       sign({ key: withPrefix(settings.prefix, key), size, sha256 }, storeClock.now(), clock.now()),
+    signGet: (get) =>
+      signGet({ ...get, key: withPrefix(settings.prefix, get.key) }, storeClock.now()),
     refusesOverwrite: async (key, body, stop) =>
       (await write(parts, { key, body, condition: true }, stop)) === 'exists',
     skew: () => storeClock.skew(),

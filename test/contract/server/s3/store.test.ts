@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { systemClock } from '#server/io/clock.ts'
 import { systemRandom } from '#server/io/random.ts'
 import { probe } from '#server/io/s3/probe.ts'
-import { createSigner, GRANT_LIFE } from '#server/io/s3/sign.ts'
+import { createGetSigner, createSigner, GRANT_LIFE } from '#server/io/s3/sign.ts'
 import { openS3Store, type S3Store } from '#server/io/s3/store.ts'
 import { createStores, type StorageRow } from '#server/io/s3/stores.ts'
 import { DAY, MINUTE, SECOND } from '#shared/units.ts'
@@ -15,6 +15,7 @@ import {
   REGION,
   SECRET,
   shiftedClock,
+  presign,
   sdkClient,
   sign,
   spawnS3,
@@ -101,6 +102,67 @@ describe('a storage', () => {
         expect(ours.headers['authorization']).toBe(theirs.headers['authorization'])
         expect(ours.expiresAt).toBe(5 + GRANT_LIFE)
       }
+  })
+
+  test('gives out URLs to read by, as a signer presigns that others wrote', async () => {
+    const time = Date.UTC(2026, 10, 21, 23, 59, 59)
+    const credentials = { accessKeyId: ACCESS_KEY, secretAccessKey: SECRET }
+    const disposition = `attachment; filename="a b.age"; filename*=UTF-8''%C3%BC%2F%27.age`
+    const virtual = `vaults.store.test:${s3.port}`
+    for (const [host, base] of [
+      [`127.0.0.1:${s3.port}`, '/vaults/'],
+      [virtual, '/'],
+    ] as const) {
+      const place = { origin: `http://${host}`, host, base, region: REGION, createOnly: true }
+      const ours = new URL(
+        createGetSigner(place, credentials)(
+          { key: object.key, expiresIn: 604_800, disposition },
+          time,
+        ),
+      )
+      const theirs = await presign(
+        s3.port,
+        {
+          method: 'GET',
+          path: ours.pathname,
+          query: { 'response-content-disposition': disposition },
+          headers: { host },
+        },
+        { at: new Date(time), expiresIn: 604_800, unsigned: ['x-amz-content-sha256'] },
+      )
+      const expected = new URL(theirs.url, ours).searchParams
+      expect(Object.fromEntries(ours.searchParams)).toEqual(Object.fromEntries(expected))
+    }
+    const wrong = createGetSigner(
+      { origin: 'http://h', host: 'h', base: '/', region: REGION, createOnly: false },
+      credentials,
+    )
+    expect(() => wrong({ key: 'k', expiresIn: 604_801 }, time)).toThrow(RangeError)
+  })
+
+  test('lets whoever has the URL read the object, under its name, and nothing else', async () => {
+    await store.put(object.key, body, { ifAbsent: false }, stop)
+    const url = store.signGet({
+      key: object.key,
+      expiresIn: 60,
+      disposition: 'attachment; filename="x"',
+    })
+    const answer = await fetch(url)
+    expect(answer.status).toBe(200)
+    expect(answer.headers.get('content-disposition')).toBe('attachment; filename="x"')
+    expect(Buffer.from(await answer.arrayBuffer()).equals(Buffer.from(body))).toBe(true)
+    for (const changed of [
+      url.replace('%22x%22', '%22y%22'),
+      url.replace('X-Amz-Expires=60', 'X-Amz-Expires=600'),
+      url.replace('packs', 'trees'),
+    ]) {
+      expect(changed).not.toBe(url)
+      expect((await fetch(changed)).status).toBe(403)
+    }
+    expect((await fetch(url, { method: 'PUT', body: 'x' })).status).toBe(403)
+    s3.clock.shift = 2 * MINUTE
+    expect((await fetch(url)).status).toBe(403)
+    s3.clock.shift = 0
   })
 
   test('is used by its own clock, however far ours is away', async () => {

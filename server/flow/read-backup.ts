@@ -1,0 +1,201 @@
+/**
+ * Reading a committed backup at the control plane: signer chain, signed record, then whatever hangs below it, each
+ * checked before it is believed. FORMAT.md, "Terms". The catalog says where things lie and spares the reads of headers;
+ * what it says is compared with what was signed.
+ */
+import { fail, hasCode } from '#shared/errors.ts'
+import { open as openAge, openPreamble } from '#shared/format/age.ts'
+import { toBase64url } from '#shared/format/bytes.ts'
+import { type Identity, sha256 } from '#shared/format/keys.ts'
+import { parseKey } from '#shared/format/layout.ts'
+import { decodeRecord, type RecordBody, verifyRecord } from '#shared/format/record.ts'
+import { type Chain, verifyChain } from '#shared/format/signers.ts'
+import { decodeVaultSecret, deriveKeys } from '#shared/format/vault-secret.ts'
+import type { Access, Located, ObjectFacts, OpenedPreamble } from '#shared/read/access.ts'
+import { createObjectReader, type ObjectReader, twice } from '#shared/read/object.ts'
+import { createPackRows } from '#shared/read/packs.ts'
+import type { TreeOf } from '#shared/read/tree.ts'
+import { KiB, MiB } from '#shared/units.ts'
+import type { Stores } from '../ports.ts'
+import type { CommittedBackup, Reading, StoredRow } from '../ports/reading.ts'
+
+export type ReadBackupParts = { readonly reading: Reading; readonly stores: Stores }
+
+export type ReadBackup = {
+  readonly committed: CommittedBackup
+  readonly chain: Chain
+  readonly body: RecordBody
+  readonly objects: ObjectReader
+  readonly tree: TreeOf
+}
+
+/** What opens content: a managed identity is used where nothing else is given. */
+export type OpenPack = (preamble: Uint8Array, facts: ObjectFacts) => OpenedPreamble
+
+const MAX_SECRET = 64 * KiB
+const MAX_RECORD = MiB
+/** URLs that nobody is given: they are for the reader's own threads. */
+const OWN_USE_SECONDS = 900
+
+type Place = { readonly parts: ReadBackupParts; readonly committed: CommittedBackup }
+
+/** The whole of a small object whose size the catalog knows. */
+const readWhole = async (
+  { parts, committed }: Place,
+  { key, size }: Pick<StoredRow, 'key' | 'size'>,
+  [most, stop]: readonly [number, AbortSignal],
+): Promise<Uint8Array> => {
+  if (size > most) throw damaged(key, 'it is far too long')
+  const store = await parts.stores.open(committed.storage)
+  const bytes = await store.get(key, { start: 0, end: size }, stop)
+  if (bytes === null) throw fail('MISSING_OBJECT', { key })
+  return bytes
+}
+
+/** One of ours that does not open for its recipient has a damaged header. */
+const openOwn = (
+  identity: Identity,
+  chain: Chain,
+  object: { readonly key: string; readonly bytes: Uint8Array },
+): Uint8Array => {
+  try {
+    return openAge(object.bytes, [identity], `the object ${object.key}`)
+  } catch (error) {
+    throw ownError(error, [identity, chain], object.key)
+  }
+}
+
+const ownError = (
+  error: unknown,
+  [identity, chain]: readonly [Identity, Chain],
+  key: string,
+): unknown => {
+  const { content, recovery, list } = chain.recipients
+  const ours = [...content, ...recovery, ...list].includes(identity.recipient.text)
+  return ours && hasCode(error, 'WRONG_KEY')
+    ? damaged(key, 'its header does not open for its recipient')
+    : error
+}
+
+const readRecord = async (
+  place: Place,
+  [chain, list]: readonly [Chain, Identity],
+  stop: AbortSignal,
+): Promise<RecordBody> => {
+  const { backup, job, sequence, record } = place.committed
+  return twice(async () => {
+    const bytes = await readWhole(place, record, [MAX_RECORD, stop])
+    if (toBase64url(sha256(bytes)) !== record.sha256)
+      throw damaged(record.key, 'its SHA-256 is not the one that was committed')
+    const decoded = decodeRecord(openOwn(list, chain, { key: record.key, bytes }))
+    verifyRecord(decoded, chain, backup)
+    const { body } = decoded
+    if (body.job !== job || body.sequence !== sequence)
+      throw damaged(record.key, 'it is of another place in the chain')
+    return body
+  })
+}
+
+const locate = async ({ parts, committed }: Place, facts: ObjectFacts): Promise<Located> => {
+  const [row] = await parts.reading.packs(committed.vault, [facts.pack])
+  const store = await parts.stores.open(committed.storage)
+  const at = { url: store.signGet({ key: facts.key, expiresIn: OWN_USE_SECONDS }) }
+  return row?.key === facts.key ? { at, preamble: row.header } : { at }
+}
+
+type Openers = { readonly list: Identity; readonly openPack: OpenPack; readonly chain: Chain }
+
+const accessOf = (place: Place, { list, openPack, chain }: Openers, stop: AbortSignal): Access => {
+  const { parts, committed } = place
+  return {
+    read: async (key, start, end) => {
+      const store = await parts.stores.open(committed.storage)
+      const bytes = await store.get(key, { start, end }, stop)
+      if (bytes === null) throw fail('MISSING_OBJECT', { key })
+      return bytes
+    },
+    locate: async (facts) => locate(place, facts),
+    openPreamble: async (preamble, facts) => {
+      if (parseKey(facts.key)?.kind === 'pack') return Promise.resolve(openPack(preamble, facts))
+      try {
+        return await Promise.resolve(openPreamble(preamble, [list], `the object ${facts.key}`))
+      } catch (error) {
+        throw ownError(error, [list, chain], facts.key)
+      }
+    },
+  }
+}
+
+const withoutKey = (key: string): Error =>
+  fail('KEY_REQUIRED', { problem: `only the customer's key opens the object ${key}` })
+
+const managed =
+  (content: Identity | null, chain: Chain): OpenPack =>
+  (preamble, { key }) => {
+    if (content === null) throw withoutKey(key)
+    try {
+      return openPreamble(preamble, [content], `the object ${key}`)
+    } catch (error) {
+      throw ownError(error, [content, chain], key)
+    }
+  }
+
+/**
+ * The signed record of the backup, and readers of its tree and objects. `DAMAGED` or `MISSING_OBJECT` where it cannot be
+ * believed, `STORAGE_UNAVAILABLE` where the world failed. Content opens with the managed identity, or by `openPack`.
+ */
+export const readBackup = async (
+  parts: ReadBackupParts,
+  committed: CommittedBackup,
+  stop: AbortSignal,
+  openPack?: OpenPack,
+): Promise<ReadBackup> => {
+  const place = { parts, committed }
+  const chain = chainOf(committed)
+  const { list, content } = await parts.reading.identities(committed.vault)
+  const body = await readRecord(place, [chain, list], stop)
+  const openers = { list, chain, openPack: openPack ?? managed(content, chain) }
+  const access = accessOf(place, openers, stop)
+  const objects = createObjectReader({ vault: committed.vault, access })
+  const tree = { objects, packs: createPackRows(objects, body.packs), fence: body.fence }
+  return { committed, chain, body, objects, tree }
+}
+
+/** The verified chain of signers of the backup's vault. */
+export const chainOf = ({ vault, signers }: CommittedBackup): Chain => {
+  const [genesis = new Uint8Array(), ...rest] = signers
+  const chain = verifyChain(genesis, rest)
+  if (chain.vault === vault) return chain
+  throw fail('DAMAGED', { what: 'The genesis of the vault', problem: 'it is of another vault' })
+}
+
+/**
+ * The vault's id key, which content is checked with: from its secret, by the managed identity. `KEY_REQUIRED` where only
+ * the customer can open that.
+ */
+export const idKeyOf = async (
+  parts: ReadBackupParts,
+  committed: CommittedBackup,
+  stop: AbortSignal,
+): Promise<Uint8Array> => {
+  const { content } = await parts.reading.identities(committed.vault)
+  if (content === null) throw withoutKey('of the vault secret')
+  const chain = chainOf(committed)
+  let first: unknown = fail('MISSING_OBJECT', { key: `vaults/${committed.vault}/keys/0` })
+  // Every file holds the same secret: the first that opens will do.
+  for (const [i, secret] of (await parts.reading.secrets(committed.vault)).entries()) {
+    try {
+      return await twice(async () => {
+        const bytes = await readWhole({ parts, committed }, secret, [MAX_SECRET, stop])
+        const plain = openOwn(content, chain, { key: secret.key, bytes })
+        return deriveKeys(decodeVaultSecret(plain, committed.vault)).idKey
+      })
+    } catch (error) {
+      if (i === 0) first = error
+    }
+  }
+  throw first
+}
+
+const damaged = (key: string, problem: string): Error =>
+  fail('DAMAGED', { what: `The object ${key}`, problem })
