@@ -57,6 +57,23 @@ export const cpuOf = (pids: readonly number[]): number =>
     return stat === null ? sum : sum + stat.own + stat.waited
   }, 0)
 
+/** CPU seconds used so far by the process's threads of this name. */
+export const cpuOfThreads = (pid: number, isOne: (name: string) => boolean): number => {
+  let seconds = 0
+  for (const thread of readdirSync(`/proc/${pid}/task`)) {
+    try {
+      const folder = `/proc/${pid}/task/${thread}`
+      if (!isOne(readFileSync(`${folder}/comm`, 'utf8').trim())) continue
+      const text = readFileSync(`${folder}/stat`, 'latin1')
+      const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
+      seconds += (Number(fields[11]) + Number(fields[12])) * TICK_S
+    } catch {
+      continue // it ended between listing and reading
+    }
+  }
+  return seconds
+}
+
 /** From here on `peakMemory` counts from the present use. */
 export const resetPeak = (pid: number): void => writeFileSync(`/proc/${pid}/clear_refs`, '5')
 

@@ -23,11 +23,21 @@ export type Run = {
   readonly cpu_all_s: number
   readonly peak_kib: number
   readonly stored_bytes: number
+  readonly shares?: Shares
+}
+
+/** CPU seconds of one run by who used them: what the control plane in the path costs. */
+export type Shares = {
+  readonly agent: number
+  readonly control_plane: number
+  readonly store: number
+  readonly database: number
 }
 
 export type BenchResult = {
   readonly name: string
   readonly runs: readonly Run[]
+  readonly shares: Readonly<Record<string, Shares>>
   readonly ratios: Readonly<Record<string, number | null>>
 }
 
@@ -58,6 +68,25 @@ export const medians = (runs: readonly Run[]): Run[] => {
       },
     ]
   })
+}
+
+/** Medians of the shares of each work, where they were measured. */
+export const mediansOfShares = (runs: readonly Run[]): Record<string, Shares> => {
+  const groups = Map.groupBy(runs, (run) => run.work)
+  return Object.fromEntries(
+    [...groups].flatMap(([work, group]) => {
+      const shares = group.flatMap((run) => (run.shares === undefined ? [] : [run.shares]))
+      if (shares.length === 0) return []
+      const of = (who: keyof Shares): number => round(median(shares.map((share) => share[who])))
+      const all: Shares = {
+        agent: of('agent'),
+        control_plane: of('control_plane'),
+        store: of('store'),
+        database: of('database'),
+      }
+      return [[work, all]]
+    }),
+  )
 }
 
 type Column = 'wall_s' | 'cpu_s' | 'stored_bytes'
@@ -98,6 +127,11 @@ export const print = (result: BenchResult, json: boolean): void => {
     ])
   const show = json ? console.error : console.log
   show(table.toString())
+  for (const [work, { agent, control_plane, store, database }] of Object.entries(result.shares))
+    show(
+      `${work.padEnd(16)} CPU s: agent ${agent.toFixed(2)}, control plane ${control_plane.toFixed(2)}, ` +
+        `store ${store.toFixed(2)}, database ${database.toFixed(2)}`,
+    )
   for (const [name, value] of Object.entries(result.ratios))
     show(
       `${name.padEnd(16)} ${value === null ? 'not measured' : `${value.toFixed(2)} of restic's`}`,

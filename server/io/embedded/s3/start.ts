@@ -39,7 +39,10 @@ export const endOf = async (worker: Worker, isClosing: () => boolean): Promise<E
  * the folder cannot be used or the port is taken. `log` gets what the thread has to say, its single requests left out.
  */
 export const startS3Thread = async (settings: ThreadSettings, log?: Log): Promise<S3Thread> => {
-  const worker = new Worker(new URL('./thread.ts', import.meta.url), { workerData: settings })
+  const worker = new Worker(new URL('./thread.ts', import.meta.url), {
+    workerData: settings,
+    name: 'embedded-s3',
+  })
   let closing = false
   const ended = endOf(worker, () => closing)
   const first = await Promise.race([firstWord(worker, log), ended])
