@@ -11,6 +11,8 @@ export type StorageId = Id<'storage'>
 export type KeyId = Id<'encryption key'>
 export type JobId = Id<'job'>
 export type BackupId = Id<'backup'>
+export type RestoreId = Id<'restore'>
+export type OpenRequestId = Id<'open request'>
 export type VaultId = Id<'vault'>
 export type MessageId = Id<'message'>
 
