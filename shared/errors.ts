@@ -50,6 +50,10 @@ export const CATALOGUE = {
     '{resource} is {status}, so this cannot be done.',
     'Wait for, or bring about, the state that it needs.',
   ]),
+  RESOURCE_HAS_DEPENDENCIES: entry(409, 1, 'after-change', [
+    'The {resource} {id} is still used by {dependents}.',
+    'Remove those first.',
+  ]),
   OPERATION_IN_PROGRESS: entry(409, 1, 'later', [
     'A {operation} of this {resource} is running already ({id}).',
     'Wait until it ends, or cancel it.',

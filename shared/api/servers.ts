@@ -29,6 +29,8 @@ export const Server = Type.Object({
 export const ServerInput = body({
   name,
   type: oneOf('agent'),
+  /** Left out: the project of the token, or none. */
+  project_id: Type.Optional(id),
   environment: Type.Optional(environment),
   labels: Type.Optional(labels),
 })

@@ -14,6 +14,8 @@ export const PATTERN_WORDS: ReadonlyMap<string, string> = new Map([
 export const id = Type.String({ pattern: UUID, description: 'UUIDv7' })
 export const name = Type.String({ minLength: 1, maxLength: 200, pattern: '\\S' })
 export const time = Type.String({ description: 'ISO 8601, UTC' })
+/** A time that a client gives; see times.ts. */
+export const when = Type.String({ minLength: 10, maxLength: 40, description: 'ISO 8601' })
 export const bytes = Type.Integer({ minimum: 0, description: 'bytes' })
 export const count = Type.Integer({ minimum: 0 })
 /** A token, a recipient or any other text without line breaks that is shown and stored as it is. */
@@ -35,6 +37,9 @@ export const duration = Type.Union([
 ])
 
 export const one = <S extends TSchema>(data: S): Type.TObject<{ data: S }> => Type.Object({ data })
+
+/** 204: nothing is left to show. */
+export const gone = Type.Null({ description: 'no content' })
 
 export const ListMeta = Type.Object({
   request_id: Type.String(),

@@ -11,8 +11,10 @@ import { encryptionKeyRoutes } from '#server/entry/http/routes/encryption-keys.t
 import { healthRoutes } from '#server/entry/http/routes/health.ts'
 import { jobRoutes } from '#server/entry/http/routes/jobs.ts'
 import { meRoutes } from '#server/entry/http/routes/me.ts'
+import { projectRoutes } from '#server/entry/http/routes/projects.ts'
 import { serverRoutes } from '#server/entry/http/routes/servers.ts'
 import { storageRoutes } from '#server/entry/http/routes/storages.ts'
+import { tokenRoutes } from '#server/entry/http/routes/tokens.ts'
 import { bootstrap } from '#server/flow/bootstrap.ts'
 import { prepareVault } from '#server/flow/prepare-vault.ts'
 import { systemClock } from '#server/io/clock.ts'
@@ -87,6 +89,8 @@ export const errorOf = (
 ): { readonly code: string; readonly message: string; readonly details: Json } =>
   answer.body['error'] as ReturnType<typeof errorOf>
 
+export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
+
 export type TestApp = {
   readonly app: App
   readonly resources: Resources
@@ -96,9 +100,13 @@ export type TestApp = {
   readonly woken: () => number
   /** An answer with its status. `body` is sent as JSON; a string as it is. */
   call(
-    method: 'GET' | 'POST',
+    method: Method,
     url: string,
-    options?: { readonly body?: unknown; readonly token?: string | null },
+    options?: {
+      readonly body?: unknown
+      readonly token?: string | null
+      readonly headers?: Readonly<Record<string, string>>
+    },
   ): Promise<Answer>
 }
 
@@ -127,6 +135,7 @@ export const startTestApp = async (
   let woken = 0
   const parts = {
     ...resources,
+    clock: systemClock,
     wakeDispatcher: () => {
       woken += 1
     },
@@ -147,6 +156,8 @@ export const startTestApp = async (
         checkDatabase: async () => ping(database.db),
       }),
       meRoutes(resources.organizations),
+      tokenRoutes(parts),
+      projectRoutes(resources.projects),
       serverRoutes(parts),
       storageRoutes(resources.storages),
       encryptionKeyRoutes(resources.keys),
@@ -161,13 +172,14 @@ export const startTestApp = async (
     token: made.token,
     kit: made.kit,
     woken: () => woken,
-    call: async (method, url, { body, token = made.token } = {}) => {
+    call: async (method, url, { body, token = made.token, headers = {} } = {}) => {
       const response = await app.inject({
         method,
         url,
         headers: {
           ...(token === null ? {} : { authorization: `Bearer ${token}` }),
           ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+          ...headers,
         },
         ...(body === undefined
           ? {}
@@ -175,7 +187,7 @@ export const startTestApp = async (
       })
       return {
         status: response.statusCode,
-        body: response.json<Json>(),
+        body: response.body === '' ? {} : response.json<Json>(),
         headers: response.headers,
       }
     },

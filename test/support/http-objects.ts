@@ -1,6 +1,7 @@
 /** Objects that the contract tests of the API are about. */
 import { randomBytes } from 'node:crypto'
 import { makeToken } from '#server/io/secrets.ts'
+import type { Scope } from '#shared/api/tokens.ts'
 import { makeId, type Id, type OrgId, type ProjectId } from '#shared/ids.ts'
 import { dataOf, rowsOf, type TestApp, type TestDatabase } from './http-app.ts'
 
@@ -9,7 +10,7 @@ export const newId = <Kind extends string>(): Id<Kind> => makeId<Kind>(Date.now(
 /** A token of another organization, or of fewer rights, straight into the table. */
 export const addToken = async (
   { database }: TestDatabase,
-  over: { org?: OrgId; project?: ProjectId; scopes?: 'read'[]; expires?: Date } = {},
+  over: { org?: OrgId; project?: ProjectId; scopes?: Scope[]; expires?: Date } = {},
 ): Promise<string> => {
   const { token, hash } = makeToken(randomBytes)
   const [own] = await database.db.selectFrom('organizations').select('id').execute()
@@ -28,11 +29,18 @@ export const addToken = async (
   return token
 }
 
-export const addServer = async (api: TestApp, name: string): Promise<string> => {
-  const answer = await api.call('POST', '/v1/servers', { body: { name, type: 'agent' } })
+/** The id of what a POST has made. */
+export const added = async (api: TestApp, path: string, body: object): Promise<string> => {
+  const answer = await api.call('POST', path, { body })
   if (answer.status !== 201) throw new Error(JSON.stringify(answer.body))
   return String(dataOf(answer)['id'])
 }
+
+export const addServer = async (api: TestApp, name: string, more: object = {}): Promise<string> =>
+  added(api, '/v1/servers', { name, type: 'agent', ...more })
+
+export const addProject = async (api: TestApp, name: string): Promise<string> =>
+  added(api, '/v1/projects', { name })
 
 export const parts = async (
   api: TestApp,

@@ -81,6 +81,8 @@ export const buildApp = async (parts: AppParts, routes: readonly Routes[]): Prom
   })
   app.addHook('onRequest', async (request, reply) => {
     reply.header('x-request-id', request.id)
+    // Answers are about now, and some hold a secret that is shown once.
+    reply.header('cache-control', 'no-store')
     return Promise.resolve()
   })
   logRequests(app, parts.log)

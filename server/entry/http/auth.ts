@@ -22,6 +22,10 @@ const declaredScope = (config: unknown): RouteScope | null =>
     ? config.scope
     : null
 
+/** `config: { of: 'organization' }`: what is not of one project, so not for a token of one. */
+const isOfOrganization = (config: unknown): boolean =>
+  typeof config === 'object' && config !== null && 'of' in config && config.of === 'organization'
+
 const presented = (request: FastifyRequest): string | null => {
   const token = BEARER.exec(request.headers.authorization ?? '')?.[1]
   return token !== undefined && TOKEN.test(token) ? token : null
@@ -77,10 +81,16 @@ export const authenticate = async (app: FastifyInstance, options: AuthOptions): 
     if (scope === 'public' || scope === 'agent') return
     const token = presented(request)
     const caller = token === null ? null : await options.tokens.find(token)
-    if (caller !== null) callers.set(request, caller)
+    if (caller !== null) callers.set(request, { ...caller, request: request.id })
     await spend(request, reply)
     if (caller === null) throw fail('UNAUTHENTICATED')
     if (scope === null || !caller.scopes.includes(scope))
       throw fail('PERMISSION_DENIED', { scope: scope ?? 'none', scopes: caller.scopes })
+    if (caller.project !== null && isOfOrganization(request.routeOptions.config))
+      throw fail('PERMISSION_DENIED', {
+        scope: `${scope} of the whole organization`,
+        scopes: caller.scopes,
+        project_id: caller.project,
+      })
   })
 }

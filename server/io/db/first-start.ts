@@ -85,6 +85,7 @@ export const firstStartIn = (db: Kysely<Schema>, parts: FirstStartParts): FirstS
         name: 'local',
         scopes: SCOPES,
         project: null,
+        expiresAt: null,
       }
       await parts.keys(tx).add(caller, { name: 'default', type: 'managed' })
       const storage =

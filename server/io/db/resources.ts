@@ -15,6 +15,7 @@ import type {
   Storages,
   Tokens,
 } from '../../ports.ts'
+import type { IssuedTokens, Projects } from '../../ports/tokens.ts'
 import type { Sealing } from '../secrets.ts'
 import { backupsIn } from './backups.ts'
 import { sealCredentials } from './embedded-storage.ts'
@@ -23,13 +24,16 @@ import { enrollmentTokensIn } from './enrollment-tokens.ts'
 import { firstStartIn } from './first-start.ts'
 import { jobsIn } from './jobs.ts'
 import { organizationsIn } from './organizations.ts'
+import { projectsIn } from './projects.ts'
 import type { Schema } from './schema.ts'
 import { serversIn } from './servers.ts'
 import { storagesIn } from './storages.ts'
-import { tokensIn } from './tokens.ts'
+import { issuedTokensIn, tokensIn } from './tokens.ts'
 
 export type Resources = {
   readonly tokens: Tokens
+  readonly issued: IssuedTokens
+  readonly projects: Projects
   readonly organizations: Organizations
   readonly servers: Servers
   readonly storages: Storages
@@ -67,6 +71,8 @@ export const resourcesIn = (db: Kysely<Schema>, world: World): Resources => {
     encryptionKeysIn(on, { makeIdentity, makeId })
   return {
     tokens: tokensIn(db),
+    issued: issuedTokensIn(db, { random, makeId }),
+    projects: projectsIn(db, { makeId }),
     organizations: organizationsIn(db),
     servers: serversIn(db, makeId),
     storages: storages(db),

@@ -4,6 +4,7 @@ import type { ServerId } from '#shared/ids.ts'
 import type { Caller } from '../../core/caller.ts'
 import type { Servers } from '../../ports.ts'
 import { isoOrNull, mapPage, readPage, withUniqueName } from './pages.ts'
+import { holdProject } from './projects.ts'
 import type { Schema } from './schema.ts'
 
 const shape = (row: Selectable<Schema['servers']>): Server => ({
@@ -53,21 +54,24 @@ export const serversIn = (db: Kysely<Schema>, makeId: () => ServerId): Servers =
     const row = await visible(db, caller).where('id', '=', id).executeTakeFirst()
     return row === undefined ? null : shape(row)
   },
-  add: async (caller, input) =>
-    withUniqueName(['servers_name', 'a server', input.name], async () => {
-      const row = await db
-        .insertInto('servers')
-        .values({
-          id: makeId(),
-          org_id: caller.organization,
-          project_id: caller.project,
-          name: input.name,
-          type: input.type,
-          environment: input.environment ?? 'production',
-          labels: input.labels ?? {},
-        })
-        .returningAll()
-        .executeTakeFirstOrThrow()
-      return shape(row)
-    }),
+  add: async (caller, input, project) =>
+    withUniqueName(['servers_name', 'a server', input.name], async () =>
+      db.transaction().execute(async (trx) => {
+        await holdProject(trx, project)
+        const row = await trx
+          .insertInto('servers')
+          .values({
+            id: makeId(),
+            org_id: caller.organization,
+            project_id: project,
+            name: input.name,
+            type: input.type,
+            environment: input.environment ?? 'production',
+            labels: input.labels ?? {},
+          })
+          .returningAll()
+          .executeTakeFirstOrThrow()
+        return shape(row)
+      }),
+    ),
 })

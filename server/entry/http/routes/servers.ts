@@ -8,6 +8,7 @@ import {
 import { IdParams, many, one } from '#shared/api/shapes.ts'
 import type { ServerId } from '#shared/ids.ts'
 import { pageRequest } from '../../../core/page.ts'
+import { addServer, type ServerParts } from '../../../flow/change-server.ts'
 import { type EnrollmentParts, makeEnrollment } from '../../../flow/make-enrollment.ts'
 import { found } from '../../../flow/found.ts'
 import type { App, Routes } from '../app.ts'
@@ -17,7 +18,7 @@ import { listAnswer } from '../lists.ts'
 const SORTABLE = ['created_at', 'name', 'status']
 
 export const serverRoutes =
-  (parts: EnrollmentParts): Routes =>
+  (parts: EnrollmentParts & ServerParts): Routes =>
   (app: App) => {
     app.get(
       '/v1/servers',
@@ -38,7 +39,7 @@ export const serverRoutes =
         schema: { body: ServerInput, response: { 201: one(Server) } },
       },
       async (request, reply) => {
-        const server = await parts.servers.add(callerOf(request), request.body)
+        const server = await addServer(parts, callerOf(request), request.body)
         return reply.code(201).send({ data: server })
       },
     )

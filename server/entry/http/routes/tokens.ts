@@ -1,0 +1,47 @@
+import { gone, IdParams, many, one } from '#shared/api/shapes.ts'
+import { NewToken, Token, TokenInput, TokenQuery } from '#shared/api/tokens.ts'
+import type { TokenId } from '#shared/ids.ts'
+import { pageRequest } from '../../../core/page.ts'
+import { foundId } from '../../../flow/found.ts'
+import { makeToken, type MakeTokenParts } from '../../../flow/make-token.ts'
+import type { App, Routes } from '../app.ts'
+import { callerOf } from '../auth.ts'
+import { listAnswer } from '../lists.ts'
+
+const SORTABLE = ['created_at', 'name']
+
+export const tokenRoutes =
+  (parts: MakeTokenParts): Routes =>
+  (app: App) => {
+    app.get(
+      '/v1/tokens',
+      {
+        config: { scope: 'read' },
+        schema: { querystring: TokenQuery, response: { 200: many(Token) } },
+      },
+      async (request) => {
+        const page = pageRequest(request.query, SORTABLE)
+        const rows = await parts.issued.list(callerOf(request), page, request.query)
+        return listAnswer(request, page, rows)
+      },
+    )
+    app.post(
+      '/v1/tokens',
+      {
+        config: { scope: 'admin' },
+        schema: { body: TokenInput, response: { 201: one(NewToken) } },
+      },
+      async (request, reply) =>
+        reply.code(201).send({ data: await makeToken(parts, callerOf(request), request.body) }),
+    )
+    app.delete(
+      '/v1/tokens/:id',
+      { config: { scope: 'admin' }, schema: { params: IdParams, response: { 204: gone } } },
+      async (request, reply) => {
+        await foundId('token', request.params.id, async (id: TokenId) =>
+          (await parts.issued.revoke(callerOf(request), id)) ? id : null,
+        )
+        return reply.code(204).send(null)
+      },
+    )
+  }
