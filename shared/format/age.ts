@@ -206,10 +206,14 @@ export const openHeader = (
   const header = parseHeader(bytes)
   const fileKey = findFileKey(header, identities)
   if (fileKey === null) throw fail('WRONG_KEY', { what })
-  // The MAC covers the header up to and with the three dashes: all but a space, 43 characters and a line feed.
+  checkMac(bytes, header, fileKey)
+  return fileKey
+}
+
+/** The MAC covers the header up to and with the three dashes: all but a space, 43 characters and a line feed. */
+const checkMac = (bytes: Uint8Array, header: Header, fileKey: Uint8Array): void => {
   const expected = macOf(fileKey, bytes.subarray(0, header.headerLength - 45))
   if (!timingSafeEqual(expected, header.mac)) throw damaged('its MAC does not match')
-  return fileKey
 }
 
 /** Length of header and nonce. `DAMAGED` when `bytes` end within them. */
@@ -226,6 +230,16 @@ export const openPreamble = (
   what?: string,
 ): { readonly key: Uint8Array; readonly length: number } => {
   const fileKey = openHeader(bytes, identities, what)
+  const length = preambleLength(bytes)
+  return { key: payloadKey(fileKey, bytes.subarray(length - NONCE, length)), length }
+}
+
+/** The same with a file key (16 bytes) that somebody else has found. `DAMAGED` where it is not this object's. */
+export const openPreambleWith = (
+  bytes: Uint8Array,
+  fileKey: Uint8Array,
+): { readonly key: Uint8Array; readonly length: number } => {
+  checkMac(bytes, parseHeader(bytes), fileKey)
   const length = preambleLength(bytes)
   return { key: payloadKey(fileKey, bytes.subarray(length - NONCE, length)), length }
 }
