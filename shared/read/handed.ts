@@ -1,12 +1,9 @@
 /** Keys that somebody else has found and sealed to us, object by object (FORMAT.md, "Keys"; PROTOCOL.md, `packs.opened`). */
 import { FILE_KEY, openPreambleWith } from '../format/age.ts'
 import { fail } from '../errors.ts'
+import { sealedFor } from '../protocol/open-request.ts'
 import { openSealed } from '../seal.ts'
 import type { OpenedPreamble } from './access.ts'
-
-/** What a key is sealed for: an opening's record, id key, or object (pack or tree) by its number. */
-export const purposeOf = (opening: string, what: 'record' | 'id-key' | number): string =>
-  `open-request/${opening}/${typeof what === 'number' ? `object/${String(what)}` : what}`
 
 export type Opener = {
   /** The X25519 secret that keys are sealed to. */
@@ -15,15 +12,9 @@ export type Opener = {
   readonly opening: string
 }
 
-const opened = (
-  { secret, opening }: Opener,
-  what: 'record' | 'id-key' | number,
-  sealed: Uint8Array,
-): Uint8Array => openSealed(secret, sealed, purposeOf(opening, what))
-
 /** The vault's id key. `DAMAGED` where it was sealed for something else. */
 export const openIdKey = (opener: Opener, sealed: Uint8Array): Uint8Array => {
-  const key = opened(opener, 'id-key', sealed)
+  const key = openSealed(opener.secret, sealed, sealedFor.idKey(opener.opening))
   if (key.length !== 32)
     throw fail('DAMAGED', { what: 'The id key', problem: 'it has no 32 bytes' })
   return key
@@ -35,7 +26,10 @@ export const openWithSealed = (
   of: { readonly what: 'record' | number; readonly sealed: Uint8Array },
   preamble: Uint8Array,
 ): OpenedPreamble => {
-  const fileKey = opened(opener, of.what, of.sealed)
+  const { secret, opening } = opener
+  const purpose =
+    of.what === 'record' ? sealedFor.record(opening) : sealedFor.object(opening, of.what)
+  const fileKey = openSealed(secret, of.sealed, purpose)
   if (fileKey.length !== FILE_KEY)
     throw fail('DAMAGED', { what: 'A file key', problem: `it has no ${String(FILE_KEY)} bytes` })
   return openPreambleWith(preamble, fileKey)
