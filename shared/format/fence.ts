@@ -13,7 +13,7 @@ import {
 } from './locator.ts'
 import { createNameHash } from './name-hash.ts'
 import type { Segment } from './segment.ts'
-import { compareOrder, isDir, isName, type Place, type Range, sideOf } from './tree-order.ts'
+import { comparePlaces, isDir, isName, type Place, type Range, sideOf } from './tree-order.ts'
 
 export type FenceSegment = Segment & { readonly level: number }
 export type Fenced<L> = { readonly first: Place; readonly locator: L }
@@ -85,7 +85,7 @@ export const readFence = (bytes: Uint8Array): Fence => {
   const raws = lines.map(parseFenceLine)
   raws.forEach((raw, i) => {
     const before = raws[i - 1]
-    if (before !== undefined && compare(before.first, raw.first) >= 0) {
+    if (before !== undefined && comparePlaces(before.first, raw.first) >= 0) {
       throw damaged('its places are not in order')
     }
   })
@@ -111,8 +111,6 @@ const parseFenceLine = (line: string): { readonly first: Place; readonly at: unk
   }
   return { first: { dir, name }, at: raw.at }
 }
-
-const compare = (a: Place, b: Place): number => compareOrder(a.dir, a.name, b.dir, b.name)
 
 /**
  * The segments of the tree that can hold entries of `range`, in order, as a step machine: yields the locator of each
@@ -146,7 +144,7 @@ function* descend(
     throw damaged('its level is not the next')
   const entries = 'items' in fence ? fence.items : fence.children
   const first = entries[0]?.first
-  if (child.first !== null && (first === undefined || compare(first, child.first) !== 0)) {
+  if (child.first !== null && (first === undefined || comparePlaces(first, child.first) !== 0)) {
     throw damaged('it does not begin where the level above says')
   }
   if ('items' in fence) found.push(...touching(fence.items, range))

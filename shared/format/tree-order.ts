@@ -6,11 +6,14 @@ export type Bytes = string
 /** An entry's place: its directory (absolute, `/` or `/usr/share`) and its name there. */
 export type Place = { readonly dir: Bytes; readonly name: Bytes }
 
-/** What of a tree is wanted: everything, one folder's entries, a folder's entries at any depth, or one entry. */
+/**
+ * What of a tree is wanted: everything, one folder's entries, a folder's entries at any depth, or one entry. With `after`,
+ * only what comes behind that place.
+ */
 export type Range =
-  | { readonly at: 'all' }
-  | { readonly at: 'listing'; readonly dir: Bytes }
-  | { readonly at: 'subtree'; readonly dir: Bytes }
+  | { readonly at: 'all'; readonly after?: Place }
+  | { readonly at: 'listing'; readonly dir: Bytes; readonly after?: Place }
+  | { readonly at: 'subtree'; readonly dir: Bytes; readonly after?: Place }
   | { readonly at: 'entry'; readonly dir: Bytes; readonly name: Bytes }
 
 const SLASH = 0x2f
@@ -38,11 +41,15 @@ export const compareOrder = (aDir: Bytes, aName: Bytes, bDir: Bytes, bName: Byte
   return aName < bName ? -1 : 1
 }
 
+export const comparePlaces = (a: Place, b: Place): number =>
+  compareOrder(a.dir, a.name, b.dir, b.name)
+
 export const isBelow = (dir: Bytes, top: Bytes): boolean =>
   top === '/' || dir === top || (dir.startsWith(top) && dir.charCodeAt(top.length) === SLASH)
 
 /** -1, 0, 1: whether the place lies before, in or after the range. */
 export const sideOf = (range: Range, place: Place): -1 | 0 | 1 => {
+  if ('after' in range && comparePlaces(place, range.after) <= 0) return -1
   switch (range.at) {
     case 'all':
       return 0

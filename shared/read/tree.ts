@@ -3,7 +3,7 @@ import { Failure, fail } from '../errors.ts'
 import { type Fenced, readFence } from '../format/fence.ts'
 import type { FullLocator, Locator } from '../format/locator.ts'
 import { readSegment, type SegmentLine } from '../format/segment.ts'
-import { compareOrder, type Place, type Range, sideOf } from '../format/tree-order.ts'
+import { comparePlaces, type Place, type Range, sideOf } from '../format/tree-order.ts'
 import { ahead } from './ahead.ts'
 import { factsOf, type ObjectReader } from './object.ts'
 import type { PackRows } from './packs.ts'
@@ -31,11 +31,18 @@ export type TreeOf = {
 type Reach<L> = Fenced<L> & { readonly next: Place | null }
 type Lost = Extract<TreePart, { part: 'lost' }>
 
-/** The entries of `range` in order, and what is lost of it. Throws nothing for what lies in the vault. */
-export async function* walkTree(tree: TreeOf, range: Range): AsyncGenerator<TreePart, void, void> {
+/**
+ * The entries of `range` in order, and what is lost of it. Throws nothing for what lies in the vault. `depth`: segments
+ * read ahead; 0 for who may stop after the first.
+ */
+export async function* walkTree(
+  tree: TreeOf,
+  range: Range,
+  depth = AHEAD,
+): AsyncGenerator<TreePart, void, void> {
   const root = { first: START, next: null, locator: tree.fence }
   const reaches = descend(tree, { reach: root, level: null }, range)
-  yield* ahead(reaches, AHEAD, async (reach) =>
+  yield* ahead(reaches, depth, async (reach) =>
     'part' in reach ? reach : readReach(tree, reach, range),
   )
 }
@@ -76,11 +83,11 @@ const checkFence = (fence: ReturnType<typeof readFence>, { reach, level }: Node)
   const entries = 'items' in fence ? fence.items : fence.children
   if (level !== null && fence.level !== level) throw damaged('its level is not the next')
   const first = entries[0]?.first
-  if (level !== null && (first === undefined || compare(first, reach.first) !== 0)) {
+  if (level !== null && (first === undefined || comparePlaces(first, reach.first) !== 0)) {
     throw damaged('it does not begin where the level above says')
   }
   const last = entries.at(-1)?.first
-  if (last !== undefined && reach.next !== null && compare(last, reach.next) >= 0) {
+  if (last !== undefined && reach.next !== null && comparePlaces(last, reach.next) >= 0) {
     throw damaged('it reaches into the next one')
   }
 }
@@ -118,14 +125,12 @@ const readReach = async (
 const checkPlaces = (entries: readonly SegmentLine[], { first, next }: Reach<Locator>): void => {
   const [begin] = entries
   const last = entries.at(-1)
-  if (begin === undefined || last === undefined || compare(begin, first) !== 0) {
+  if (begin === undefined || last === undefined || comparePlaces(begin, first) !== 0) {
     throw damaged('a segment of the tree does not begin where it says')
   }
-  if (next !== null && compare(last, next) >= 0) {
+  if (next !== null && comparePlaces(last, next) >= 0) {
     throw damaged('a segment of the tree reaches into the next one')
   }
 }
-
-const compare = (a: Place, b: Place): number => compareOrder(a.dir, a.name, b.dir, b.name)
 
 const damaged = (problem: string): Error => fail('DAMAGED', { what: 'The fence', problem })

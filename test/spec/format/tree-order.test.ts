@@ -71,10 +71,11 @@ describe('the order of a tree', () => {
   })
 
   test('makes every range one run', () => {
+    const after = fc.record({ after: place }, { requiredKeys: [] })
     const range: fc.Arbitrary<Range> = fc.oneof(
-      fc.constant<Range>({ at: 'all' }),
-      dir.map((d): Range => ({ at: 'listing', dir: d })),
-      dir.map((d): Range => ({ at: 'subtree', dir: d })),
+      after.map((from): Range => ({ at: 'all', ...from })),
+      fc.tuple(dir, after).map(([d, from]): Range => ({ at: 'listing', dir: d, ...from })),
+      fc.tuple(dir, after).map(([d, from]): Range => ({ at: 'subtree', dir: d, ...from })),
       place.map((p): Range => ({ at: 'entry', ...p })),
     )
     fc.assert(
@@ -83,6 +84,8 @@ describe('the order of a tree', () => {
         expect(sides).toEqual(sides.toSorted((a, b) => a - b))
         const inside = inOrder(unique(places)).filter((p) => sideOf(wanted, p) === 0)
         const expected = walk(places, '/').filter((p) => {
+          if (wanted.at !== 'entry' && wanted.after !== undefined && compare(p, wanted.after) <= 0)
+            return false
           if (wanted.at === 'all') return true
           if (wanted.at === 'subtree')
             return wanted.dir === '/' || `${p.dir}/`.startsWith(`${wanted.dir}/`)

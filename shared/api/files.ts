@@ -1,0 +1,78 @@
+import { type Static, Type } from '../schema.ts'
+import { bytes, count, id, nullable, oneOf, time } from './shapes.ts'
+import { MAX_FILE_ID } from './file-ids.ts'
+
+export const FILE_TYPES = [
+  'file',
+  'directory',
+  'symlink',
+  'fifo',
+  'char',
+  'block',
+  'socket',
+] as const
+
+/** One entry of a backup. `path` and `name` show U+FFFD where they are not UTF-8; `id` is exact (file-ids.ts). */
+export const BackupFile = Type.Object({
+  id: Type.String(),
+  path: Type.String(),
+  name: Type.String(),
+  type: oneOf(...FILE_TYPES),
+  /** Bytes; null for what is no file. */
+  size: nullable(bytes),
+  mode: Type.String({ pattern: '^[0-7]{4}$', description: 'permission bits in octal' }),
+  /** Null for times that no calendar has. */
+  mtime: nullable(time),
+  uid: count,
+  gid: count,
+  user: Type.Optional(Type.String()),
+  group: Type.Optional(Type.String()),
+  /** Of symbolic links. */
+  target: Type.Optional(Type.String()),
+  /** Why its content is not in the backup: `socket`, `unreadable`, `excluded`. */
+  skipped: Type.Optional(Type.String()),
+  /** The API's own address of this file, relative to its root. */
+  url: Type.String(),
+})
+
+/** Names between two places of which nothing is known, because the part of the tree that has them cannot be read. */
+export const LostFiles = Type.Object({
+  from: Type.String(),
+  /** Null: to the end. */
+  to: nullable(Type.String()),
+  code: Type.String(),
+  problem: Type.String(),
+})
+
+/** Without a total: that would mean to read all of a folder. */
+export const BackupFiles = Type.Object({
+  data: Type.Array(BackupFile),
+  meta: Type.Object({
+    request_id: Type.String(),
+    limit: count,
+    /** Null: this was the last page. A search may have a next page though this one has no result. */
+    next_cursor: nullable(Type.String()),
+    lost: Type.Array(LostFiles),
+  }),
+})
+
+/** An id, or a path; a path may be longer than a URL can be. */
+const fileRef = Type.String({ minLength: 1, maxLength: MAX_FILE_ID })
+
+export const FilesQuery = Type.Object(
+  {
+    /** The folder; the root if left out. With `search`: where to look, at any depth. */
+    path: Type.Optional(fileRef),
+    /** Part of a name, in any case. */
+    search: Type.Optional(Type.String({ minLength: 1, maxLength: 200 })),
+    cursor: Type.Optional(fileRef),
+    limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 100 })),
+  },
+  { additionalProperties: false },
+)
+
+export const FileParams = Type.Object({ id, file_id: fileRef })
+
+export type BackupFile = Static<typeof BackupFile>
+export type LostFiles = Static<typeof LostFiles>
+export type FilesQuery = Static<typeof FilesQuery>
