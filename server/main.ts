@@ -24,6 +24,7 @@ import { encryptionKeyRoutes } from './entry/http/routes/encryption-keys.ts'
 import { healthRoutes } from './entry/http/routes/health.ts'
 import { jobRoutes } from './entry/http/routes/jobs.ts'
 import { meRoutes } from './entry/http/routes/me.ts'
+import { organizationRoutes } from './entry/http/routes/organization.ts'
 import { projectRoutes } from './entry/http/routes/projects.ts'
 import { serverRoutes } from './entry/http/routes/servers.ts'
 import { storageRoutes } from './entry/http/routes/storages.ts'
@@ -96,6 +97,7 @@ const routesOf = (
   return [
     healthRoutes({ instance, version: VERSION, checkDatabase }),
     meRoutes(resources.organizations),
+    organizationRoutes(work),
     tokenRoutes(work),
     projectRoutes(resources.projects),
     serverRoutes(work),

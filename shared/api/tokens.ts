@@ -1,4 +1,5 @@
 import { type Static, Type } from '../schema.ts'
+import { Recovery } from './organization.ts'
 import { body, duration, id, listQuery, name, nullable, oneOf, time, when } from './shapes.ts'
 
 export const SCOPES = ['read', 'backup', 'restore', 'download', 'delete', 'keys', 'admin'] as const
@@ -41,11 +42,7 @@ export const Me = Type.Object({
   organization: Type.Object({
     id,
     name,
-    recovery: Type.Object({
-      recipient: nullable(Type.String({ description: 'age recipient of the recovery key' })),
-      signing_key: nullable(Type.String({ description: 'Ed25519 public key, base64url' })),
-      confirmed_at: nullable(time),
-    }),
+    recovery: Recovery,
   }),
   token: Token,
 })

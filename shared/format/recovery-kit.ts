@@ -3,7 +3,7 @@
  * `age -d -i kit.txt` opens every object of the organization. FORMAT.md, "Keys".
  */
 import { fail } from '../errors.ts'
-import { parseBase64url, toBase64url } from './bytes.ts'
+import { parseBase64url, toBase64url, utf8 } from './bytes.ts'
 import { makeSigningKey, parseIdentityFile } from './keys.ts'
 
 export type KitStorage = {
@@ -115,3 +115,16 @@ export const parseKit = (text: string): RecoveryKit => {
 /** The public half, as the agents pin it: base64url. */
 export const kitSigningKey = (kit: RecoveryKit): string =>
   toBase64url(makeSigningKey(kit.signingSeed).publicKey)
+
+/** What the organization signing key signs to show that the kit is at hand, at `time` (ms). */
+export const kitProof = (organizationId: string, time: number): Uint8Array =>
+  utf8(`holdfast/recovery-kit/v1\0confirm\0${organizationId}\0${String(time)}`)
+
+/** The body of `POST /v1/organization/recovery/confirm`. */
+export const proveKit = (
+  kit: Pick<RecoveryKit, 'organizationId' | 'signingSeed'>,
+  time: number,
+): { readonly signature: string; readonly time: number } => ({
+  signature: toBase64url(makeSigningKey(kit.signingSeed).sign(kitProof(kit.organizationId, time))),
+  time,
+})

@@ -11,6 +11,7 @@ import { encryptionKeyRoutes } from '#server/entry/http/routes/encryption-keys.t
 import { healthRoutes } from '#server/entry/http/routes/health.ts'
 import { jobRoutes } from '#server/entry/http/routes/jobs.ts'
 import { meRoutes } from '#server/entry/http/routes/me.ts'
+import { organizationRoutes } from '#server/entry/http/routes/organization.ts'
 import { projectRoutes } from '#server/entry/http/routes/projects.ts'
 import { serverRoutes } from '#server/entry/http/routes/servers.ts'
 import { storageRoutes } from '#server/entry/http/routes/storages.ts'
@@ -156,6 +157,7 @@ export const startTestApp = async (
         checkDatabase: async () => ping(database.db),
       }),
       meRoutes(resources.organizations),
+      organizationRoutes(parts),
       tokenRoutes(parts),
       projectRoutes(resources.projects),
       serverRoutes(parts),

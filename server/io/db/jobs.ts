@@ -3,6 +3,7 @@ import type { FilesSource, Job } from '#shared/api/jobs.ts'
 import type { JobId } from '#shared/ids.ts'
 import type { Caller } from '../../core/caller.ts'
 import type { Jobs } from '../../ports.ts'
+import { takeRoom } from './limits.ts'
 import { mapPage, readPage, withUniqueName } from './pages.ts'
 import type { Schema } from './schema.ts'
 
@@ -88,6 +89,7 @@ export const jobsIn = (db: Kysely<Schema>, makeId: () => JobId): Jobs => ({
   add: async (caller, input, targets) =>
     withUniqueName(['jobs_name', 'a job', input.name], async () =>
       db.transaction().execute(async (tx) => {
+        await takeRoom(tx, caller, 'jobs')
         const id = makeId()
         await tx
           .insertInto('jobs')

@@ -1,6 +1,7 @@
 import type { Kysely } from 'kysely'
 import { fail } from '#shared/errors.ts'
 import type { Organizations } from '../../ports.ts'
+import { recoveryOf } from './organization.ts'
 import { isoOrNull } from './pages.ts'
 import type { Schema } from './schema.ts'
 
@@ -30,14 +31,7 @@ export const organizationsIn = (db: Kysely<Schema>): Organizations => ({
       organization: {
         id: row.org_id,
         name: row.org_name,
-        recovery: {
-          recipient: row.recovery_recipient,
-          signing_key:
-            row.signing_public_key === null
-              ? null
-              : Buffer.from(row.signing_public_key).toString('base64url'),
-          confirmed_at: isoOrNull(row.kit_confirmed_at),
-        },
+        recovery: recoveryOf(row),
       },
       token: {
         id: row.id,

@@ -6,6 +6,7 @@ import type { Caller } from '../../core/caller.ts'
 import type { Projects } from '../../ports/tokens.ts'
 import { audit } from './audit.ts'
 import { refuseDependents } from './dependencies.ts'
+import { takeRoom } from './limits.ts'
 import { mapPage, readPage, withUniqueName } from './pages.ts'
 import type { Schema } from './schema.ts'
 
@@ -110,14 +111,17 @@ export const projectsIn = (db: Kysely<Schema>, parts: Parts): Projects => ({
   },
   get: async (caller, id) => get(db, caller, id),
   add: async (caller, input) =>
-    named(input.name, async () => {
-      const row = await db
-        .insertInto('projects')
-        .values({ id: parts.makeId<'project'>(), org_id: caller.organization, name: input.name })
-        .returning(['id', 'name', 'created_at', 'updated_at'])
-        .executeTakeFirstOrThrow()
-      return shape({ ...row, servers: 0 })
-    }),
+    named(input.name, async () =>
+      db.transaction().execute(async (trx) => {
+        await takeRoom(trx, caller, 'projects')
+        const row = await trx
+          .insertInto('projects')
+          .values({ id: parts.makeId<'project'>(), org_id: caller.organization, name: input.name })
+          .returning(['id', 'name', 'created_at', 'updated_at'])
+          .executeTakeFirstOrThrow()
+        return shape({ ...row, servers: 0 })
+      }),
+    ),
   change: async (caller, id, change) =>
     named(change.name ?? '', async () => {
       const found = await get(db, caller, id)

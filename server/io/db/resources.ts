@@ -15,6 +15,7 @@ import type {
   Storages,
   Tokens,
 } from '../../ports.ts'
+import type { OwnOrganization } from '../../ports/organization.ts'
 import type { IssuedTokens, Projects } from '../../ports/tokens.ts'
 import type { Sealing } from '../secrets.ts'
 import { backupsIn } from './backups.ts'
@@ -23,6 +24,7 @@ import { encryptionKeysIn, identityPurpose, type MakeIdentity } from './encrypti
 import { enrollmentTokensIn } from './enrollment-tokens.ts'
 import { firstStartIn } from './first-start.ts'
 import { jobsIn } from './jobs.ts'
+import { ownOrganizationIn } from './organization.ts'
 import { organizationsIn } from './organizations.ts'
 import { projectsIn } from './projects.ts'
 import type { Schema } from './schema.ts'
@@ -35,6 +37,7 @@ export type Resources = {
   readonly issued: IssuedTokens
   readonly projects: Projects
   readonly organizations: Organizations
+  readonly organization: OwnOrganization
   readonly servers: Servers
   readonly storages: Storages
   readonly keys: EncryptionKeys
@@ -74,6 +77,7 @@ export const resourcesIn = (db: Kysely<Schema>, world: World): Resources => {
     issued: issuedTokensIn(db, { random, makeId }),
     projects: projectsIn(db, { makeId }),
     organizations: organizationsIn(db),
+    organization: ownOrganizationIn(db, { makeId }),
     servers: serversIn(db, makeId),
     storages: storages(db),
     keys: keys(db),

@@ -3,6 +3,7 @@ import type { Server } from '#shared/api/servers.ts'
 import type { ServerId } from '#shared/ids.ts'
 import type { Caller } from '../../core/caller.ts'
 import type { Servers } from '../../ports.ts'
+import { takeRoom } from './limits.ts'
 import { isoOrNull, mapPage, readPage, withUniqueName } from './pages.ts'
 import { holdProject } from './projects.ts'
 import type { Schema } from './schema.ts'
@@ -57,6 +58,7 @@ export const serversIn = (db: Kysely<Schema>, makeId: () => ServerId): Servers =
   add: async (caller, input, project) =>
     withUniqueName(['servers_name', 'a server', input.name], async () =>
       db.transaction().execute(async (trx) => {
+        await takeRoom(trx, caller, 'servers')
         await holdProject(trx, project)
         const row = await trx
           .insertInto('servers')

@@ -7,6 +7,7 @@ import type { Tokens } from '../../ports.ts'
 import type { IssuedTokens } from '../../ports/tokens.ts'
 import { hashToken, makeToken } from '../secrets.ts'
 import { audit } from './audit.ts'
+import { takeRoom } from './limits.ts'
 import { isoOrNull, mapPage, readPage } from './pages.ts'
 import { holdProject } from './projects.ts'
 import type { Schema } from './schema.ts'
@@ -97,6 +98,7 @@ export const issuedTokensIn = (db: Kysely<Schema>, parts: TokenParts): IssuedTok
   },
   add: async (caller, wanted) =>
     db.transaction().execute(async (trx) => {
+      await takeRoom(trx, caller, 'tokens')
       await holdProject(trx, wanted.project)
       const { token, hash } = makeToken(parts.random)
       const row = await trx
