@@ -1,9 +1,11 @@
 /** holdfast-agent: a table of commands, and the only file that sees both io and flows. */
 import { once } from 'node:events'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { fail } from '#shared/errors.ts'
 import { readConfig, type Config } from './config.ts'
 import { enrollOptions, runEnroll } from './entry/cli/enroll.ts'
 import { exitCodeOf, lineOf } from './entry/cli/exit-codes.ts'
+import { handedCommand } from './entry/cli/handed.ts'
 import { openCommand } from './entry/cli/open.ts'
 import { runAgent, stateOption } from './entry/cli/run.ts'
 import { status } from './entry/cli/status.ts'
@@ -112,11 +114,28 @@ const open: Command = async (args, _config, stop) => {
   })
 }
 
+/** Everything on standard input; the result goes to the third descriptor, which the parent has opened. */
+const handed: Command = async (_args, _config, stop) => {
+  process.stdout.once('error', () => process.exit(141))
+  const world = { ...openWorld(), random: systemRandom }
+  return await handedCommand(readFileSync(0, 'utf8'), world, {
+    out: (text) => process.stdout.write(text),
+    err: (text) => process.stderr.write(text),
+    drained: async () => {
+      if (process.stdout.writableNeedDrain) await once(process.stdout, 'drain')
+    },
+    live: process.stderr.isTTY,
+    stop,
+    result: (json) => writeFileSync(3, json),
+  })
+}
+
 const COMMANDS: Readonly<Record<string, Command>> = {
   enroll,
   run,
   status: showStatus,
   open,
+  handed,
 }
 
 const USAGE = `holdfast-agent ${VERSION}

@@ -44,6 +44,7 @@ export type OpenEvent =
   /** The counts grow from here on. */
   | { readonly at: 'restoring'; readonly counts: RestoreCounts }
   | { readonly at: 'restored'; readonly counts: RestoreCounts; readonly folder: string }
+  | { readonly at: 'verified'; readonly counts: RestoreCounts }
   | RestoreEvent
 
 /** `partial`: something, but not all, of what was asked for; `absent`: there is no such thing. */

@@ -81,10 +81,18 @@ export type Extractors = {
   close(): Promise<void>
 }
 
+export type HandedPlace = {
+  readonly key: ObjectKey
+  readonly at:
+    { readonly url: string; readonly size: number | null } | { readonly bytes: Uint8Array }
+}
+
 /** All that reading vaults and restoring needs of the world. */
 export type OpenWorld = {
   readonly folder: (path: string) => Promise<ObjectSource>
   readonly urls: (urls: readonly string[]) => ObjectSource
+  /** Objects of one vault behind URLs with what is known of them, or as their bytes. */
+  readonly handed: (vault: string, places: readonly HandedPlace[]) => ObjectSource
   /** A text file of a person's own: identities, lists of URLs. */
   readonly readText: (path: string) => Promise<string>
   readonly target: (folder: string) => RestoreTarget

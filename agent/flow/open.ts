@@ -3,9 +3,10 @@ import { Failure, fail, hasCode } from '#shared/errors.ts'
 import { parseIdentityFile } from '#shared/format/keys.ts'
 import { type Bytes, pathOf, type Range } from '#shared/format/tree-order.ts'
 import { ALL, chooseBackups, LATEST, perhapsNewer } from '../core/open-choice.ts'
+import { identityRing } from '../core/keyring.ts'
 import type { OpenAsk, OpenEvent, Verdict } from '../core/open-events.ts'
 import { noCounts, type RestoreCounts } from '../core/restore-events.ts'
-import type { ObjectSource, OpenWorld } from '../core/restore-ports.ts'
+import type { Extractors, ObjectSource, OpenWorld } from '../core/restore-ports.ts'
 import { parsePath, placeOf } from '#shared/read/select.ts'
 import { type OpenedVault, openVault, type VaultBackup } from './read-vault.ts'
 import { createPackRows } from '#shared/read/packs.ts'
@@ -13,7 +14,7 @@ import { type TreeOf, walkTree } from '#shared/read/tree.ts'
 import { restore } from './restore.ts'
 
 type Tell = (event: OpenEvent) => void
-type Listener = {
+export type Listener = {
   readonly tell: Tell
   /** Resolves when what was told is taken: a list may be longer than memory. */
   readonly taken: () => Promise<void>
@@ -31,13 +32,13 @@ export const open = async (
   const { tell, stop } = listener
   const source = await sourceOf(ask, world)
   const texts = await Promise.all(ask.identities.map(async (path) => world.readText(path)))
-  const identities = texts.flatMap(parseIdentityFile)
+  const keys = identityRing(texts.flatMap(parseIdentityFile))
   const vaults = await vaultsOf(ask, source)
   const verdicts: Verdict[] = []
   for (const vault of vaults) {
     stop.throwIfAborted()
     const genesis = ask.genesis === undefined ? {} : { genesis: ask.genesis }
-    const opened = await openVault({ source, vault, identities, ...genesis })
+    const opened = await openVault({ source, vault, keys, ...genesis })
     tellVault(tell, opened)
     verdicts.push(await act(session, opened))
   }
@@ -81,7 +82,7 @@ const vaultsOf = async (ask: OpenAsk, source: ObjectSource): Promise<readonly st
   return all
 }
 
-const tellVault = (tell: Tell, opened: OpenedVault): void => {
+export const tellVault = (tell: Tell, opened: OpenedVault): void => {
   const { id, trust, chain, backups, problems, gaps } = opened
   tell({ at: 'vault', vault: id, trust, fingerprint: chain.fingerprint, backups: backups.length })
   for (const { key, failure } of problems) tell({ at: 'problem', key, problem: failure })
@@ -121,7 +122,7 @@ const warnOfNewer = ({ tell }: Session, opened: OpenedVault, taken: VaultBackup)
   return newer.length > 0
 }
 
-const treeOf = ({ objects }: OpenedVault, { body }: VaultBackup): TreeOf => ({
+export const treeOf = ({ objects }: OpenedVault, { body }: VaultBackup): TreeOf => ({
   objects,
   packs: createPackRows(objects, body.packs),
   fence: body.fence,
@@ -177,21 +178,36 @@ const tellEntries = async (
 }
 
 const restoreOne = async (
-  { ask, world, tell, taken, stop }: Session,
+  session: Session,
   opened: OpenedVault,
   backup: VaultBackup,
 ): Promise<Verdict> => {
+  const { ask, world } = session
   if (ask.action.do !== 'restore') return 'done'
-  if (opened.idKey instanceof Failure) throw opened.idKey
-  const paths: Bytes[] = ask.action.paths.map(parsePath)
   const folder =
     ask.backup === ALL ? `${ask.action.target}/${backup.body.backup}` : ask.action.target
+  const idKey = idKeyOf(opened)
+  const extractors = world.extractors(idKey, ask.sources.every(isUrl))
+  const paths = ask.action.paths.map(parsePath)
+  return restoreInto(session, { tree: treeOf(opened, backup), extractors }, { folder, paths })
+}
+
+/** The id key, or why there is none. */
+export const idKeyOf = ({ idKey }: OpenedVault): Uint8Array => {
+  if (idKey instanceof Failure) throw idKey
+  return idKey
+}
+
+/** Ends the extractors. */
+export const restoreInto = async (
+  { world, tell, taken, stop }: Listener & { readonly world: OpenWorld },
+  { tree, extractors }: { readonly tree: TreeOf; readonly extractors: Extractors },
+  { folder, paths }: { readonly folder: string; readonly paths: readonly Bytes[] },
+): Promise<Verdict> => {
   const target = world.target(folder)
-  const extractors = world.extractors(opened.idKey, ask.sources.every(isUrl))
   const counts = noCounts()
   try {
     tell({ at: 'restoring', counts })
-    const tree = treeOf(opened, backup)
     await restore({ tree, target, extractors, paths, tell, taken, counts }, stop)
     tell({ at: 'restored', counts, folder })
     return verdictOf(counts)
@@ -202,7 +218,7 @@ const restoreOne = async (
 }
 
 /** Partial where something is there and something is not; damaged where the vault gave nothing. */
-const verdictOf = (counts: RestoreCounts): Verdict => {
+export const verdictOf = (counts: RestoreCounts): Verdict => {
   const { files, directories, others, damaged, lost, failed, absent } = counts
   if (damaged + lost + failed + absent === 0) return 'done'
   if (files + others > 0) return 'partial'

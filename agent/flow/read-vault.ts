@@ -1,14 +1,14 @@
 /** Opens a vault with identities: signer chain, vault secret, records; in this order, believing nothing before its check. */
 import { Failure, fail, hasCode } from '#shared/errors.ts'
-import { open as openAge, openPreamble } from '#shared/format/age.ts'
 import { toBase64url } from '#shared/format/bytes.ts'
-import { type Identity, sha256 } from '#shared/format/keys.ts'
+import { sha256 } from '#shared/format/keys.ts'
 import { parseKey, vaultPrefix } from '#shared/format/layout.ts'
 import { decodeRecord, type RecordBody, verifyRecord } from '#shared/format/record.ts'
 import { type Chain, verifyChain } from '#shared/format/signers.ts'
 import { decodeVaultSecret, deriveKeys } from '#shared/format/vault-secret.ts'
 import type { Access } from '#shared/read/access.ts'
 import { KiB, MiB } from '#shared/units.ts'
+import type { Keyring } from '../core/keyring.ts'
 import { type Gap, historyGaps } from '../core/restore-history.ts'
 import type { ObjectSource } from '../core/restore-ports.ts'
 import { ahead } from '#shared/read/ahead.ts'
@@ -41,7 +41,7 @@ export type OpenedVault = {
 export type OpenVault = {
   readonly source: ObjectSource
   readonly vault: string
-  readonly identities: readonly Identity[]
+  readonly keys: Keyring
   /** base64url SHA-256 of the genesis, from the recovery kit. */
   readonly genesis?: string
 }
@@ -77,14 +77,13 @@ export const openVault = async (ask: OpenVault): Promise<OpenedVault> => {
   }
 }
 
-const accessOf = ({ source, identities }: OpenVault): Access => ({
+const accessOf = ({ source, keys }: OpenVault): Access => ({
   read: async (key, start, end) => source.read(key, start, end),
   locate: async ({ key }) => {
     const at = source.whereabouts(key)
     return Promise.resolve(at === null ? null : { at })
   },
-  openPreamble: async (bytes, { key }) =>
-    Promise.resolve(openPreamble(bytes, identities, `the object ${key}`)),
+  openPreamble: async (bytes, { key }) => Promise.resolve(keys.preamble(bytes, key)),
 })
 
 /** An identity that opens no record at all is the wrong one: that is not damage. */
@@ -103,10 +102,9 @@ const openFor = (
   object: { readonly bytes: Uint8Array; readonly key: string },
 ): Uint8Array => {
   try {
-    return openAge(object.bytes, ask.identities, `the object ${object.key}`)
+    return ask.keys.open(object.bytes, object.key)
   } catch (error) {
-    const ours = ask.identities.some(({ recipient }) => recipients.includes(recipient.text))
-    if (!ours || !hasCode(error, 'WRONG_KEY')) throw error
+    if (!ask.keys.fits(recipients) || !hasCode(error, 'WRONG_KEY')) throw error
     throw damaged(object.key, 'its header does not open for its recipient')
   }
 }
@@ -196,6 +194,7 @@ const readIdKey = async (
   { recipients }: Chain,
   problems: VaultProblem[],
 ): Promise<Uint8Array | Failure> => {
+  if (ask.keys.idKey !== null) return ask.keys.idKey
   let failure = fail('MISSING_OBJECT', { key: `${vaultPrefix(ask.vault)}keys/0` })
   for (const [i, { key }] of (await numbered(ask, 'key')).entries()) {
     try {

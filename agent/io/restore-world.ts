@@ -5,6 +5,7 @@ import { availableParallelism } from 'node:os'
 import { fail, problemOf } from '#shared/errors.ts'
 import type { OpenWorld } from '../core/restore-ports.ts'
 import { folderSource } from './object-source-folder.ts'
+import { handedSource } from './object-source-handed.ts'
 import { urlSource } from './object-source-urls.ts'
 import { openTarget } from './restore-fs.ts'
 import { startExtractors } from './restore-workers.ts'
@@ -19,6 +20,7 @@ export const openWorld = (): OpenWorld => {
   return {
     folder: folderSource,
     urls: urlSource,
+    handed: handedSource,
     readText: async (path) => {
       try {
         return await readFile(path, 'utf8')

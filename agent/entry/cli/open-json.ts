@@ -37,6 +37,8 @@ const jsonOf = (event: OpenEvent): object | null => {
       return { ...jsonBytes('path', event.path), ...entryJson(event.entry) }
     case 'restoring':
       return null
+    case 'verified':
+      return countsJson(event.counts)
     case 'restored':
       return { target: event.folder, ...countsJson(event.counts) }
   }

@@ -32,7 +32,7 @@ export const createText = ({ out, err, live }: Out, list: boolean): Text => {
       if (event.at === 'restoring') status.show(event.counts)
       else if (event.at === 'vault') (list ? say : warn)(vaultText(event))
       else {
-        if (event.at === 'restored') status.end()
+        if (event.at === 'restored' || event.at === 'verified') status.end()
         tell(event, say, warn)
       }
     },
@@ -82,6 +82,8 @@ const tell = (event: Rest, say: Say, warn: Say): void => {
   else if (event.at === 'entry') say(entryText(event))
   else if (event.at === 'restored') {
     say(`Restored into ${event.folder}: ${countsText(event.counts)}`)
+  } else if (event.at === 'verified') {
+    say(`Verified: ${countsText(event.counts)}`)
   } else warn(troubleText(event))
 }
 

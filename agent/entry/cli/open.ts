@@ -34,7 +34,7 @@ Options:
 Exit codes: 0 done, 2 wrong use, 3 done in part, 4 wrong key, 5 not found, 6 cannot reach it, 7 damaged.
 `
 
-type Console = {
+export type Console = {
   readonly out: (text: string) => void
   readonly err: (text: string) => void
   /** Resolves when `out` has room again. */
@@ -80,12 +80,12 @@ export const openCommand = async (
   }
 }
 
-const tellJson = (out: (text: string) => void, event: OpenEvent): void => {
+export const tellJson = (out: (text: string) => void, event: OpenEvent): void => {
   const line = jsonLine(event)
   if (line !== null) out(`${line}\n`)
 }
 
-const EXIT: Readonly<Record<Verdict, number>> = {
+export const EXIT: Readonly<Record<Verdict, number>> = {
   done: 0,
   partial: CATALOGUE.TARGET_UNWRITABLE.exit,
   damaged: CATALOGUE.DAMAGED.exit,
