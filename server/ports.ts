@@ -23,12 +23,12 @@ import type {
   VaultId,
 } from '#shared/ids.ts'
 import type { Facts, Recipients, Welcome } from '#shared/protocol/hello.ts'
-import type { BackupStart, Order } from '#shared/protocol/orders.ts'
+import type { Order } from '#shared/protocol/orders.ts'
 import type { ObjectClass, Reports, Wanted } from '#shared/protocol/reports.ts'
 import type { Leave } from '#shared/protocol/session.ts'
 import type { DeleteStore, ReadStore, WriteStore } from '#shared/store.ts'
 import type { Ms } from '#shared/units.ts'
-import type { Problem, Run, Step, Verdict } from './core/backup-machine.ts'
+import type { Run, Step } from './core/backup-machine.ts'
 import type { Caller } from './core/caller.ts'
 import type { Page as CommitPage, planIntervals, Staged } from './core/commit.ts'
 import type { Ask, Decisions, Scope as GrantScope } from './core/grant.ts'
@@ -170,58 +170,6 @@ export type Wakeups = {
     superseded(server: ServerId, joins: number): void
   }): Promise<AsyncDisposable>
   superseded(server: ServerId, joins: number): Promise<void>
-}
-
-export type Held = { readonly backup: BackupId; readonly run: Run }
-export type Settled = { readonly before: Run; readonly run: Run; readonly verdict: Verdict }
-
-export type RunScope = {
-  readonly backup: BackupId
-  readonly organization: OrgId
-  readonly server: ServerId
-  readonly job: JobId
-  readonly storage: StorageId
-  readonly key: KeyId
-  readonly vault: VaultId | null
-  readonly run: Run
-  readonly startedAt: Ms
-}
-
-/** All that `backup.start` says besides ids and epochs. */
-export type Briefing = Pick<
-  BackupStart,
-  'job_name' | 'vault' | 'catalog_epoch' | 'sequence' | 'parent' | 'sources' | 'gc_epoch'
-> & {
-  readonly kept: readonly number[]
-  readonly gone: readonly number[]
-}
-
-export type RunProgress = Omit<Reports['progress'], 'type' | 'id' | 're' | 'run' | 'epoch'>
-
-export type Runs = {
-  /** Offers: waiting runs of these servers, oldest first, as `decide` changes them; no run to two callers. */
-  claim(
-    links: readonly Link[],
-    limit: number,
-    decide: (run: Run, link: Link, now: Ms) => Step,
-  ): Promise<readonly (Held & { readonly link: Link })[]>
-  /** Locks the run, lets `decide` see it at the database's time, and stores what it makes of it. */
-  change(backup: BackupId, decide: (run: Run, now: Ms) => Step): Promise<Settled | null>
-  /** A run of this server's, by id; `null` for anybody else's. */
-  scope(backup: BackupId, server: ServerId): Promise<RunScope | null>
-  /** What a heartbeat is about: every running run of the server, and those of `listed` that are over. */
-  heldBy(server: ServerId, listed: readonly BackupId[]): Promise<readonly Held[]>
-  /** Runs whose lease or deadline is over. */
-  overdue(limit: number): Promise<readonly RunScope[]>
-  /** Binds the run to its vault and the vault's present gc_epoch, and says what the agent has to know. */
-  brief(backup: BackupId, vault: VaultId): Promise<Briefing>
-  /** `false` where the epoch is not the current one. */
-  progress(backup: BackupId, epoch: number, now: RunProgress): Promise<boolean>
-  log(
-    backup: BackupId,
-    epoch: number,
-    line: Pick<Reports['log'], 'level' | 'message'>,
-  ): Promise<boolean>
 }
 
 export type VaultOf = {
@@ -377,15 +325,4 @@ export type VaultStore = ReadStore &
 export type Stores = {
   /** `RESOURCE_NOT_FOUND` for a storage that is not there. */
   open(storage: StorageId): Promise<VaultStore>
-}
-
-/** What happened, for those who watch. A listener can neither delay nor break what it listens to. */
-export type RunNews =
-  | { readonly kind: 'status'; readonly status: Run['at']; readonly problem: Problem | null }
-  | { readonly kind: 'progress'; readonly progress: RunProgress }
-  | { readonly kind: 'log'; readonly level: Reports['log']['level']; readonly message: string }
-export type RunEvents = {
-  emit(backup: BackupId, news: RunNews): void
-  /** Dispose to stop listening. */
-  watch(backup: BackupId, heard: (news: RunNews) => void): Disposable
 }

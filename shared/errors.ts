@@ -120,12 +120,12 @@ export const CATALOGUE = {
     'Nothing to do: the newer attempt goes on.',
   ]),
   RUN_LOST: entry(409, 1, 'later', [
-    'The agent no longer works on this backup: it was restarted, or lost its state.',
-    'Start the backup again; what was uploaded is not sent twice.',
+    'The agent no longer works on this run: it was restarted, or lost its state.',
+    'Start it again; what a backup has uploaded is not sent twice.',
   ]),
   RUN_TOO_LONG: entry(409, 1, 'later', [
-    'The backup took longer than its job allows.',
-    'Raise the timeout of the job, or back up less with it.',
+    'The run took longer than is allowed.',
+    'Raise the timeout of the job, or back up or restore less at once.',
   ]),
   AGENT_UNKNOWN: entry(403, 4, 'after-change', [
     'The control plane does not know an agent of server {server} with this key: it was never enrolled, revoked, or enrolled anew elsewhere.',
@@ -164,8 +164,8 @@ export const CATALOGUE = {
     'Check that this server reaches the control plane.',
   ]),
   AGENT_STOPPED: entry(503, 6, 'later', [
-    'The agent was stopped during the backup.',
-    'Start it again: what was uploaded is not sent twice.',
+    'The agent was stopped while it worked on this.',
+    'Start it again: what a backup has uploaded is not sent twice.',
   ]),
   UPLOAD_FAILED: entry(503, 6, 'later', [
     'The upload of {key} failed: {problem}.',

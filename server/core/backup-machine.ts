@@ -1,18 +1,28 @@
 /**
- * The states of a run (a backup from its creation to its end), and the only author of them.
+ * The states of a run (a backup or a restore from its creation to its end), and the only author of them.
  *
- *   pending ──dispatched──▶ running ──committed──▶ completed | partial
+ *   pending ──dispatched──▶ running ──finished──▶ completed | partial
  *      │                    │  ▲ │
  *      │        lease over  ▼  │ │ presented: the same run under a new epoch
  *      │               (detached)│
- *      └──cancel──▶ canceled ◀───┴──▶ failed
+ *      ├──cancel──▶ canceled ◀───┴──▶ failed
+ *      └──unopened──▶ failed
  *
  * A lease names the connection (`link`, the agent's join counter: each connection has a higher one) that holds the run.
  * When it runs out the run is *detached*: it may still be worked on, so it keeps its place. Only the agent's word, or
- * the deadline, ends it without a commit (ARCHITECTURE.md, "The data path of a backup", 2). Final states are final.
+ * the deadline, ends it without a result (ARCHITECTURE.md, "The data path of a backup", 2). Final states are final.
  */
 import { type Details, describe, type ErrorCode } from '#shared/errors.ts'
+import type { BackupId, RestoreId } from '#shared/ids.ts'
 import type { Ms } from '#shared/units.ts'
+
+/** Which run: both kinds go through the same states, are leased and listed in heartbeats in the same way. */
+export type RunRef =
+  | { readonly kind: 'backup'; readonly id: BackupId }
+  | { readonly kind: 'restore'; readonly id: RestoreId }
+
+export const backupRun = (id: BackupId): RunRef => ({ kind: 'backup', id })
+export const restoreRun = (id: RestoreId): RunRef => ({ kind: 'restore', id })
 
 export type Problem = {
   readonly code: string
@@ -55,7 +65,14 @@ export type RunEvent =
       readonly status: 'failed' | 'canceled'
       readonly problem: Problem
     }
-  | { readonly kind: 'committed'; readonly epoch: number; readonly errors: boolean }
+  /** A backup is committed; a restore is done, as its agent says. */
+  | {
+      readonly kind: 'finished'
+      readonly epoch: number
+      readonly status: 'completed' | 'partial'
+    }
+  /** It will never get the key that it waits for. */
+  | { readonly kind: 'unopened'; readonly problem: Problem }
 
 /**
  * `changed`: store the new state. `same`: the event holds and changes nothing. `lost`: whoever sent it no longer holds
@@ -128,8 +145,8 @@ const byHolder = (run: Running, event: OfEpoch): Step => {
       return [{ at: 'failed', epoch, problem: event.problem }, 'changed']
     case 'ended':
       return [{ at: event.status, epoch, problem: event.problem }, 'changed']
-    case 'committed':
-      return [{ at: event.errors ? 'partial' : 'completed', epoch }, 'changed']
+    case 'finished':
+      return [{ at: event.status, epoch }, 'changed']
   }
 }
 
@@ -143,23 +160,34 @@ const whileRunning = (run: Running, event: OfAnyone): Step => {
       return tick(run, event.now)
     case 'cancel':
       return run.cancelAsked ? [run, 'same'] : [{ ...run, cancelAsked: true }, 'changed']
+    case 'unopened':
+      return [run, 'not-now']
   }
 }
+
+/** What can happen to a run that nobody was given yet. */
+const whilePending = (run: Run, event: OfEpoch | OfAnyone): Step => {
+  if (event.kind === 'tick') return [run, 'same']
+  if (event.kind !== 'cancel' && event.kind !== 'unopened') return [run, 'lost']
+  const at = event.kind === 'cancel' ? 'canceled' : 'failed'
+  return [{ at, epoch: run.epoch, problem: event.problem }, 'changed']
+}
+
+/** Those that anybody may send at any time: they come too late, which is nobody's loss. */
+const IDLE: ReadonlySet<RunEvent['kind']> = new Set(['cancel', 'tick', 'unopened'])
 
 /** What `event` makes of `run`. */
 export const step = (run: Run, event: RunEvent): Step => {
   if (event.kind === 'dispatched') return offered(run, event.lease, event.deadline)
   switch (run.at) {
     case 'pending':
-      if (event.kind === 'cancel')
-        return [{ at: 'canceled', epoch: run.epoch, problem: event.problem }, 'changed']
-      return event.kind === 'tick' ? [run, 'same'] : [run, 'lost']
+      return whilePending(run, event)
     case 'running':
       return 'epoch' in event ? byHolder(run, event) : whileRunning(run, event)
     case 'completed':
     case 'partial':
     case 'failed':
     case 'canceled':
-      return event.kind === 'cancel' || event.kind === 'tick' ? [run, 'not-now'] : [run, 'lost']
+      return [run, IDLE.has(event.kind) ? 'not-now' : 'lost']
   }
 }

@@ -2,7 +2,7 @@
 import { problemOf } from '#shared/errors.ts'
 import { type Ms, SECOND } from '#shared/units.ts'
 import type { AgentParts } from '../flow/agent-parts.ts'
-import { dispatchBackups } from '../flow/dispatch-backup.ts'
+import { dispatchRuns } from '../flow/dispatch-runs.ts'
 import { settleLeases } from '../flow/settle-leases.ts'
 
 const SWEEP: Ms = 3 * SECOND
@@ -66,7 +66,7 @@ export const startDispatcher = async (parts: AgentParts): Promise<Dispatcher> =>
     ['dispatch', async () => bell.heard(SWEEP, stop.signal)],
     [
       async () => {
-        while (!stop.signal.aborted && (await dispatchBackups(parts)) > 0);
+        while (!stop.signal.aborted && (await dispatchRuns(parts)) > 0);
       },
       stop.signal,
     ],

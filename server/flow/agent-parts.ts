@@ -1,24 +1,21 @@
 /** What the flows behind the connections of agents work with, and the small words that they share. */
 import { fail, Failure, hasCode } from '#shared/errors.ts'
-import { type BackupId, type Id, makeId, parseId } from '#shared/ids.ts'
+import { type Id, makeId, parseId } from '#shared/ids.ts'
 import type { Facts } from '#shared/protocol/hello.ts'
 import { DAY, type Ms, SECOND } from '#shared/units.ts'
 import type { Clock, Log, Random } from '#shared/world.ts'
-import { holds, type Run, type Step } from '../core/backup-machine.ts'
+import { holds, type Run, type RunRef, type Step } from '../core/backup-machine.ts'
 import type {
   AgentLinks,
   Agents,
   Commits,
   Link,
   Objects,
-  RunEvents,
-  Runs,
-  RunScope,
-  Settled,
   Stores,
   Vaults,
   Wakeups,
 } from '../ports.ts'
+import type { RunEvents, Runs, RunScope, Settled } from '../ports/runs.ts'
 
 export type Timing = {
   /** Agents say that they live this often; whole seconds. */
@@ -66,22 +63,25 @@ export const problemFor = (
 /** Stores what `decide` makes of the run, and tells whoever watches when its status changed. */
 export const changeRun = async (
   parts: Pick<AgentParts, 'runs' | 'events' | 'log'>,
-  backup: BackupId,
+  of: RunRef,
   decide: (run: Run, now: Ms) => Step,
 ): Promise<Settled | null> => {
-  const settled = await parts.runs.change(backup, decide)
-  if (settled !== null && settled.before.at !== settled.run.at) announce(parts, backup, settled.run)
+  const settled = await parts.runs.change(of, decide)
+  if (settled !== null && settled.before.at !== settled.run.at) announce(parts, of, settled.run)
   return settled
 }
 
 export const announce = (
   parts: Pick<AgentParts, 'events' | 'log'>,
-  backup: BackupId,
+  { kind, id }: RunRef,
   run: Run,
 ): void => {
   const problem = 'problem' in run ? run.problem : null
-  parts.events.emit(backup, { kind: 'status', status: run.at, problem })
-  parts.log.info({ backup, status: run.at, code: problem?.code }, 'a backup changed its status')
+  parts.events.emit(id, { kind: 'status', status: run.at, problem })
+  parts.log.info(
+    { [kind]: id, status: run.at, code: problem?.code },
+    `a ${kind} changed its status`,
+  )
 }
 
 /** Text of an agent as the database can hold it: without NUL and half characters. */

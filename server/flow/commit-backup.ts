@@ -4,16 +4,10 @@ import { parseHeader } from '#shared/format/age.ts'
 import { KiB } from '#shared/units.ts'
 import type { Order } from '#shared/protocol/orders.ts'
 import type { Reports } from '#shared/protocol/reports.ts'
-import { type Run, step, type Step } from '../core/backup-machine.ts'
+import { backupRun, type Run, step, type Step } from '../core/backup-machine.ts'
 import { isPage, joinPages, planIntervals, referenced, type Staged } from '../core/commit.ts'
-import type {
-  CommitOutcome,
-  GrantedObject,
-  Link,
-  PendingCommit,
-  RunScope,
-  VaultStore,
-} from '../ports.ts'
+import type { CommitOutcome, GrantedObject, Link, PendingCommit, VaultStore } from '../ports.ts'
+import type { RunScope } from '../ports/runs.ts'
 import {
   type AgentParts,
   announce,
@@ -82,15 +76,16 @@ const commit = async (
   await lookAtPacks(parts, ready, stop)
   const made: Run[] = []
   const decide = (run: Run): Step => {
-    const errors = pending.finish.error_count > 0
-    const [next, verdict] = step(run, { kind: 'committed', epoch: scope.run.epoch, errors })
+    const status = pending.finish.error_count > 0 ? 'partial' : 'completed'
+    const [next, verdict] = step(run, { kind: 'finished', epoch: scope.run.epoch, status })
     if (verdict === 'changed') made.push(next)
     return [next, verdict]
   }
   const { finish } = pending
   const how = { finish, record: record.key, decide, plan: planIntervals }
   const outcome = await parts.commits.commit(scope.backup, staged, how)
-  if (outcome.done === 'committed') for (const run of made) announce(parts, scope.backup, run)
+  if (outcome.done === 'committed')
+    for (const run of made) announce(parts, backupRun(scope.backup), run)
   if (outcome.done === 'missing') {
     await parts.commits.discard(scope.backup)
     await dropRecords(parts, scope, stop)

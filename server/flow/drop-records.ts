@@ -1,6 +1,6 @@
 /** Records of a run that did not become a backup: whoever reads the bucket alone must not take them for one. */
 import { problemOf } from '#shared/errors.ts'
-import type { RunScope } from '../ports.ts'
+import type { RunScope } from '../ports/runs.ts'
 import type { AgentParts } from './agent-parts.ts'
 
 /** What cannot be removed now is only garbage: it is told, and nothing waits for it. */

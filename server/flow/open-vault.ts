@@ -7,7 +7,8 @@ import { type Chain, genesisFingerprint, verifyChain } from '#shared/format/sign
 import { type VaultId } from '#shared/ids.ts'
 import type { Order } from '#shared/protocol/orders.ts'
 import type { Reports } from '#shared/protocol/reports.ts'
-import type { Link, RunScope, Vaults } from '../ports.ts'
+import type { Link, Vaults } from '../ports.ts'
+import type { RunScope } from '../ports/runs.ts'
 import { type AgentParts, freshId, heldScope } from './agent-parts.ts'
 
 type Expected = Awaited<ReturnType<Vaults['genesis']>>

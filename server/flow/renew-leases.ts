@@ -1,24 +1,26 @@
 /** A heartbeat: the agent is alive, and these are the runs that it works on. PROTOCOL.md, "Runs, epochs, leases". */
-import { type BackupId, isId, parseId } from '#shared/ids.ts'
+import { isId } from '#shared/ids.ts'
 import type { Order, Orders } from '#shared/protocol/orders.ts'
 import type { Reports } from '#shared/protocol/reports.ts'
 import { SECOND } from '#shared/units.ts'
 import { type Run, step } from '../core/backup-machine.ts'
-import type { Held, Link } from '../ports.ts'
+import type { Link } from '../ports.ts'
+import type { Held } from '../ports/runs.ts'
 import { type AgentParts, changeRun, freshId } from './agent-parts.ts'
+import { sendCancel } from './cancel-run.ts'
 import { completeAbandoned } from './commit-backup.ts'
 import { dropRecords } from './drop-records.ts'
 
 type Renewed = Orders['leases']['renewed'][number]
 
-/** `null`: the run is not the agent's any more. A committed one is: the agent asks for its answer again. */
+/** `null`: the run is not the agent's any more. A finished one is: the agent asks for its answer again. */
 const present = async (
   parts: AgentParts,
   link: Link,
   held: Held,
 ): Promise<Extract<Run, { epoch: number }> | null> => {
   if (held.run.at === 'completed' || held.run.at === 'partial') return held.run
-  const settled = await changeRun(parts, held.backup, (run, now) =>
+  const settled = await changeRun(parts, held.of, (run, now) =>
     step(run, {
       kind: 'presented',
       lease: { link: link.joins, until: now + parts.timing.lease },
@@ -30,22 +32,19 @@ const present = async (
 /** Where the agent left a complete commit behind, that is finished; else the run is over. */
 const absent = async (
   parts: AgentParts,
-  [link, held]: readonly [Link, Held],
+  [link, { of, run }]: readonly [Link, Held],
   stop: AbortSignal,
 ): Promise<void> => {
-  const over = step(held.run, { kind: 'absent', link: link.joins })[1] === 'changed'
-  if (!over) return
-  const scope = await parts.runs.scope(held.backup, link.server)
-  if (scope === null || (await completeAbandoned(parts, scope, stop))) return
-  const settled = await changeRun(parts, held.backup, (run) =>
-    step(run, { kind: 'absent', link: link.joins }),
-  )
-  if (settled?.verdict === 'changed') await dropRecords(parts, scope, stop)
+  const event = { kind: 'absent', link: link.joins } as const
+  if (step(run, event)[1] !== 'changed') return
+  const scope = of.kind === 'backup' ? await parts.runs.scope(of.id, link.server) : null
+  if (scope !== null && (await completeAbandoned(parts, scope, stop))) return
+  const settled = await changeRun(parts, of, (now) => step(now, event))
+  if (scope !== null && settled?.verdict === 'changed') await dropRecords(parts, scope, stop)
 }
 
-const remindOfCancel = (parts: AgentParts, link: Link, [backup, run]: [BackupId, Run]): void => {
-  if (run.at === 'running' && run.cancelAsked)
-    link.send({ type: 'backup.cancel', id: freshId(parts), run: backup, epoch: run.epoch })
+const remindOfCancel = (parts: AgentParts, link: Link, { of, run }: Held): void => {
+  if (run.at === 'running' && run.cancelAsked) sendCancel(parts, link, [of, run.epoch])
 }
 
 /** `null`: a newer connection of this server has taken over, and this one is closed. */
@@ -59,24 +58,21 @@ export const renewLeases = async (
     return null
   }
   const listed = new Set(report.runs.map(({ run }) => run).filter(isId))
-  const held = await parts.runs.heldBy(
-    link.server,
-    [...listed].map((run) => parseId<'backup'>(run, 'runs')),
-  )
+  const held = await parts.runs.heldBy(link.server, [...listed])
   const renewed: Renewed[] = []
-  const mine: [BackupId, Run][] = []
+  const mine: Held[] = []
   for (const one of held) {
-    if (!listed.has(one.backup)) continue
+    if (!listed.has(one.of.id)) continue
     const run = await present(parts, link, one)
     if (run === null) continue
-    mine.push([one.backup, run])
+    mine.push({ of: one.of, run })
     const lease_seconds = parts.timing.lease / SECOND
-    renewed.push({ run: one.backup, epoch: run.epoch, lease_seconds })
+    renewed.push({ run: one.of.id, epoch: run.epoch, lease_seconds })
   }
   const kept = new Set(renewed.map(({ run }) => run))
   const lost = [...listed].filter((run) => !kept.has(run))
   link.send({ type: 'leases', id: freshId(parts), re: report.id, renewed, lost })
   for (const one of mine) remindOfCancel(parts, link, one)
-  for (const one of held) if (!listed.has(one.backup)) await absent(parts, [link, one], stop)
+  for (const one of held) if (!listed.has(one.of.id)) await absent(parts, [link, one], stop)
   return null
 }

@@ -1,8 +1,9 @@
 /** Leases and deadlines that are over: a complete commit is finished, else the run is detached, or has failed. */
 import { problemOf } from '#shared/errors.ts'
-import { step } from '../core/backup-machine.ts'
+import type { BackupId, ServerId } from '#shared/ids.ts'
+import { backupRun, type RunRef, step } from '../core/backup-machine.ts'
 import { MISSED_BEATS } from '#shared/protocol/session.ts'
-import type { RunScope } from '../ports.ts'
+import type { RunScope, Settled } from '../ports/runs.ts'
 import { type AgentParts, changeRun } from './agent-parts.ts'
 import { completeAbandoned } from './commit-backup.ts'
 import { dropRecords } from './drop-records.ts'
@@ -26,14 +27,25 @@ const tryToComplete = async (
   }
 }
 
+const settleBackup = async (
+  parts: AgentParts,
+  [backup, server]: readonly [BackupId, ServerId],
+  stop: AbortSignal,
+): Promise<void> => {
+  const scope = await parts.runs.scope(backup, server)
+  if (scope === null || (await tryToComplete(parts, scope, stop))) return
+  const settled = await tick(parts, backupRun(backup))
+  if (settled?.run.at === 'failed') await dropRecords(parts, scope, stop)
+}
+
+const tick = async (parts: AgentParts, of: RunRef): Promise<Settled | null> =>
+  changeRun(parts, of, (run, now) => step(run, { kind: 'tick', now }))
+
 /** Any number of replicas may call it; each run is decided under its row's lock. */
 export const settleLeases = async (parts: AgentParts, stop: AbortSignal): Promise<void> => {
-  for (const scope of await parts.runs.overdue(AT_ONCE)) {
-    if (await tryToComplete(parts, scope, stop)) continue
-    const settled = await changeRun(parts, scope.backup, (run, now) =>
-      step(run, { kind: 'tick', now }),
-    )
-    if (settled?.run.at === 'failed') await dropRecords(parts, scope, stop)
+  for (const { of, server } of await parts.runs.overdue(AT_ONCE)) {
+    if (of.kind === 'backup') await settleBackup(parts, [of.id, server], stop)
+    else await tick(parts, of)
   }
   await parts.agents.expire((MISSED_BEATS + 1) * parts.timing.heartbeat)
 }

@@ -1,9 +1,10 @@
 /** Report → use case → answer. Exhaustive; whatever a use case throws becomes a `failed` answer. */
 import { CATALOGUE, fail, Failure, problemOf } from '#shared/errors.ts'
+import { parseId } from '#shared/ids.ts'
 import type { Order } from '#shared/protocol/orders.ts'
 import type { Report, Reports } from '#shared/protocol/reports.ts'
 import { isAboutRestore } from '#shared/protocol/restore-reports.ts'
-import { isFinal, type RunEvent, step } from '../core/backup-machine.ts'
+import { backupRun, isFinal, type RunEvent, step } from '../core/backup-machine.ts'
 import type { Link } from '../ports.ts'
 import {
   type AgentParts,
@@ -59,7 +60,9 @@ const moveOn = async (
   stop: AbortSignal,
 ): Promise<null> => {
   const scope = await scopeOf(parts, link, report)
-  const settled = await changeRun(parts, scope.backup, (run) => step(run, eventOf(report)))
+  const settled = await changeRun(parts, backupRun(scope.backup), (run) =>
+    step(run, eventOf(report)),
+  )
   if (settled?.verdict === 'lost') throw leaseLost(report.run)
   if (settled !== null && isFinal(settled.run)) await dropRecords(parts, scope, stop)
   return null
@@ -73,17 +76,20 @@ const noteProgress = async (
   const { backup } = await scopeOf(parts, link, report)
   const { phase, counts, bytes_source, bytes_read, bytes_new, bytes_stored } = report
   const progress = { phase, counts, bytes_source, bytes_read, bytes_new, bytes_stored }
-  if (!(await parts.runs.progress(backup, report.epoch, progress))) throw leaseLost(report.run)
+  if (!(await parts.runs.progress(backupRun(backup), report.epoch, progress)))
+    throw leaseLost(report.run)
   parts.events.emit(backup, { kind: 'progress', progress })
   return null
 }
 
 const noteLog = async (parts: AgentParts, link: Link, report: Reports['log']): Promise<null> => {
-  const { backup } = await scopeOf(parts, link, report)
+  const held = await parts.runs.find(parseId(report.run, 'run'), link.server)
+  if (held === null) throw fail('RESOURCE_NOT_FOUND', { resource: 'run', id: report.run })
   const { level } = report
   const message = storable(report.message)
-  if (!(await parts.runs.log(backup, report.epoch, { level, message }))) throw leaseLost(report.run)
-  parts.events.emit(backup, { kind: 'log', level, message })
+  if (!(await parts.runs.log(held.of, report.epoch, [{ level, message }])))
+    throw leaseLost(report.run)
+  parts.events.emit(held.of.id, { kind: 'log', level, message })
   return null
 }
 

@@ -1,15 +1,7 @@
 /** What stands behind the connections of agents, on this machine: the ports of flow/agent-parts.ts. */
 import type { Log } from '#shared/world.ts'
-import type {
-  AgentLinks,
-  Agents,
-  Commits,
-  Objects,
-  RunEvents,
-  Runs,
-  Vaults,
-  Wakeups,
-} from '../ports.ts'
+import type { AgentLinks, Agents, Commits, Objects, Vaults, Wakeups } from '../ports.ts'
+import type { RunEvents, Runs } from '../ports/runs.ts'
 import { createLinks } from './agents/links.ts'
 import type { Base } from './base.ts'
 import { systemClock } from './clock.ts'

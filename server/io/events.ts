@@ -1,32 +1,32 @@
-/** News of backups, to whoever watches in this process. Implements `RunEvents`. */
+/** News of runs, to whoever watches in this process. Implements `RunEvents`. */
 import { problemOf } from '#shared/errors.ts'
-import type { BackupId } from '#shared/ids.ts'
 import type { Log } from '#shared/world.ts'
-import type { RunEvents, RunNews } from '../ports.ts'
+import type { RunRef } from '../core/backup-machine.ts'
+import type { RunEvents, RunNews } from '../ports/runs.ts'
 
 type Heard = (news: RunNews) => void
 
 export const createRunEvents = (log: Log): RunEvents => {
-  const watchers = new Map<BackupId, Set<Heard>>()
+  const watchers = new Map<RunRef['id'], Set<Heard>>()
   return {
-    emit: (backup, news) => {
-      for (const heard of watchers.get(backup) ?? []) {
+    emit: (run, news) => {
+      for (const heard of watchers.get(run) ?? []) {
         try {
           heard(news)
         } catch (error) {
-          log.error({ backup, problem: problemOf(error) }, 'a listener failed')
+          log.error({ run, problem: problemOf(error) }, 'a listener failed')
         }
       }
     },
-    watch: (backup, heard) => {
+    watch: (run, heard) => {
       const own: Heard = (news) => heard(news)
-      const all = watchers.get(backup) ?? new Set<Heard>()
+      const all = watchers.get(run) ?? new Set<Heard>()
       all.add(own)
-      watchers.set(backup, all)
+      watchers.set(run, all)
       return {
         [Symbol.dispose]: () => {
           all.delete(own)
-          if (all.size === 0 && watchers.get(backup) === all) watchers.delete(backup)
+          if (all.size === 0 && watchers.get(run) === all) watchers.delete(run)
         },
       }
     },

@@ -26,7 +26,8 @@ const typesIn = (text: string): Map<string, Column[]> => {
 const declared = async (): Promise<ReadonlyMap<string, readonly Column[]>> => {
   const read = async (file: string): Promise<string> =>
     readFile(new URL(`../../server/io/db/${file}`, import.meta.url), 'utf8')
-  const text = `${await read('schema-backups.ts')}\n${await read('schema.ts')}`
+  const files = ['schema-backups.ts', 'schema-restores.ts', 'schema.ts']
+  const text = (await Promise.all(files.map(read))).join('\n')
   const types = typesIn(text)
   const parts = [...(types.get('BackupRun') ?? []), ...(types.get('BackupResult') ?? [])]
   types.set('Backups', [...(types.get('Backups') ?? []), ...parts])

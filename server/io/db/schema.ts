@@ -28,6 +28,14 @@ import type {
   JsonObject,
   Time,
 } from './schema-columns.ts'
+import type {
+  OpenRequestPacks,
+  OpenRequests,
+  RestoreEvents,
+  RestoreLogs,
+  Restores,
+  RestoreSelections,
+} from './schema-restores.ts'
 
 export type { Json, JsonObject } from './schema-columns.ts'
 export type { BackupStatus, LogLevel, PackClass, PackState, Trigger } from './schema-backups.ts'
@@ -250,4 +258,10 @@ export type Schema = {
   backup_logs: BackupLogs
   idempotency_keys: IdempotencyKeys
   audit_log: AuditLog
+  restores: Restores
+  restore_selections: RestoreSelections
+  restore_events: RestoreEvents
+  restore_logs: RestoreLogs
+  open_requests: OpenRequests
+  open_request_packs: OpenRequestPacks
 }

@@ -1,6 +1,7 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
 import { fail } from '#shared/errors.ts'
 import type { BackupId, JobId, OrgId, VaultId } from '#shared/ids.ts'
+import { backupRun } from '../../../core/backup-machine.ts'
 import { type IntervalPlan, referenced, type Staged } from '../../../core/commit.ts'
 import type { CommitOutcome, Commits } from '../../../ports.ts'
 import { RUN_COLUMNS, type RunRow, type RunUpdate, runIn, storeRun } from '../runs/run-row.ts'
@@ -116,7 +117,7 @@ const resultOf = async (
   trx: Transaction<Schema>,
   at: Place,
   [how, sequence]: readonly [How, number],
-): Promise<RunUpdate & { readonly record_sha256: Uint8Array }> => {
+): Promise<RunUpdate<'backups'> & { readonly record_sha256: Uint8Array }> => {
   const record = await trx
     .selectFrom('vault_objects')
     .select(['size', 'sha256', 'header', 'etag'])
@@ -200,7 +201,7 @@ export const commitRun = async (
     const plan = how.plan(await openIntervals(trx, at, staged), staged)
     await applyPlan(trx, at, [plan, sequence])
     const result = await resultOf(trx, at, [how, sequence])
-    await storeRun(trx, backup, [before, run], result)
+    await storeRun(trx, backupRun(backup), [before, run], result)
     const head = { sequence, gcEpoch: row.gc_epoch, record: result.record_sha256 }
     await advanceHead(trx, at, head)
     return { done: 'committed', sequence, gcEpoch: row.gc_epoch }

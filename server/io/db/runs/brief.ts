@@ -2,7 +2,7 @@ import { type Kysely, sql, type Transaction } from 'kysely'
 import type { BackupId, VaultId } from '#shared/ids.ts'
 import { FilesSource } from '#shared/protocol/orders.ts'
 import { parser, Type } from '#shared/schema.ts'
-import type { Briefing } from '../../../ports.ts'
+import type { Briefing } from '../../../ports/runs.ts'
 import type { Schema } from '../schema.ts'
 import { fail } from '#shared/errors.ts'
 

@@ -1,28 +1,28 @@
 import { type Kysely, sql } from 'kysely'
-import type { BackupId } from '#shared/ids.ts'
 import type { Ms } from '#shared/units.ts'
-import type { Run, Step } from '../../../core/backup-machine.ts'
-import type { Settled } from '../../../ports.ts'
+import type { Run, RunRef, Step } from '../../../core/backup-machine.ts'
+import type { Settled } from '../../../ports/runs.ts'
 import type { Schema } from '../schema.ts'
 import { RUN_COLUMNS, runIn, storeRun } from './run-row.ts'
+import { TABLES } from './tables.ts'
 
 /** `for update`: whoever decides about a run sees it as the one before left it. */
 export const changeRun = async (
   db: Kysely<Schema>,
-  backup: BackupId,
+  of: RunRef,
   decide: (run: Run, now: Ms) => Step,
 ): Promise<Settled | null> =>
   db.transaction().execute(async (trx) => {
     const row = await trx
-      .selectFrom('backups')
+      .selectFrom(TABLES[of.kind])
       .select(RUN_COLUMNS)
       .select(sql<Date>`hf_now()`.as('now'))
-      .where('id', '=', backup)
+      .where('id', '=', of.id)
       .forUpdate()
       .executeTakeFirst()
     if (row === undefined) return null
     const before = runIn(row)
     const [run, verdict] = decide(before, row.now.getTime())
-    if (verdict === 'changed') await storeRun(trx, backup, [before, run])
+    if (verdict === 'changed') await storeRun(trx, of, [before, run])
     return { before, run, verdict }
   })

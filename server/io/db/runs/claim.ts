@@ -1,27 +1,29 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
-import type { BackupId, ServerId } from '#shared/ids.ts'
+import type { ServerId } from '#shared/ids.ts'
 import type { Ms } from '#shared/units.ts'
 import type { Run, Step } from '../../../core/backup-machine.ts'
-import type { Held, Link, Runs } from '../../../ports.ts'
+import type { Link } from '../../../ports.ts'
+import type { Held, Runs } from '../../../ports/runs.ts'
 import type { Schema } from '../schema.ts'
 import { type RunRow, runIn, storeRun } from './run-row.ts'
+import { type Kind, KINDS, NAMES, refOf } from './tables.ts'
 
-type Candidate = RunRow & { id: BackupId; server_id: ServerId; now: Date }
+type Candidate = RunRow & { id: string; server_id: ServerId; now: Date }
 
 /**
  * Runs that wait, and offers that were never heard, of servers whose newest connection is one of `links`. `skip locked`:
- * two replicas never wait for each other and never get the same row. Indexes: backups_pending, backups_leased.
+ * two replicas never wait for each other and never get the same row. Indexes: …_pending, …_leased.
  */
 const candidates = async (
   trx: Transaction<Schema>,
-  links: readonly Link[],
-  limit: number,
+  kind: Kind,
+  [links, limit]: readonly [readonly Link[], number],
 ): Promise<readonly Candidate[]> => {
   const ours = links.map(({ server, joins }) => ({ server, joins }))
   const { rows } = await sql<Candidate>`
     select b.id, b.server_id, b.status, b.lease_epoch, b.lease_link, b.lease_until, b.accepted_at, b.deadline,
       b.cancel_requested_at, b.error, hf_now() as now
-    from backups b
+    from ${NAMES[kind].runs} b
     join jsonb_to_recordset(${ours}::jsonb) as l(server uuid, joins bigint) on l.server = b.server_id
     join servers s on s.id = b.server_id and s.join_counter = l.joins and s.revoked_at is null
     where (b.status = 'pending' and b.run_after <= hf_now())
@@ -32,22 +34,27 @@ const candidates = async (
   return rows
 }
 
+type How = { readonly limit: number; readonly decide: (run: Run, link: Link, now: Ms) => Step }
+
+/** The oldest of each kind, at most `limit` of it: neither waits for the other. */
 export const claimRuns = async (
   db: Kysely<Schema>,
   links: readonly Link[],
-  { limit, decide }: { limit: number; decide: (run: Run, link: Link, now: Ms) => Step },
+  { limit, decide }: How,
 ): ReturnType<Runs['claim']> =>
   db.transaction().execute(async (trx) => {
     const byServer = new Map(links.map((link) => [link.server, link]))
     const held: (Held & { readonly link: Link })[] = []
-    for (const row of await candidates(trx, links, limit)) {
-      const link = byServer.get(row.server_id)
-      if (link === undefined) continue
-      const before = runIn(row)
-      const [run, verdict] = decide(before, link, row.now.getTime())
-      if (verdict !== 'changed') continue
-      await storeRun(trx, row.id, [before, run])
-      held.push({ backup: row.id, run, link })
-    }
+    for (const kind of KINDS)
+      for (const row of await candidates(trx, kind, [links, limit])) {
+        const link = byServer.get(row.server_id)
+        if (link === undefined) continue
+        const before = runIn(row)
+        const [run, verdict] = decide(before, link, row.now.getTime())
+        if (verdict !== 'changed') continue
+        const of = refOf(kind, row.id)
+        await storeRun(trx, of, [before, run])
+        held.push({ of, run, link })
+      }
     return held
   })

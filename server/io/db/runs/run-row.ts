@@ -1,11 +1,11 @@
-/** A backup's row ⇄ its state. Only statements of this folder write the columns of a run. */
+/** A run's row ⇄ its state. Only statements of this folder write the columns of a run. */
 import { type Selectable, sql, type Transaction, type UpdateObject } from 'kysely'
 import { isErrorCode } from '#shared/errors.ts'
-import type { BackupId } from '#shared/ids.ts'
 import type { Ms } from '#shared/units.ts'
-import type { Problem, Run } from '../../../core/backup-machine.ts'
+import type { Problem, Run, RunRef } from '../../../core/backup-machine.ts'
 import type { Schema } from '../schema.ts'
 import type { JsonObject } from '../schema-columns.ts'
+import { NAMES, type RunTable, TABLES } from './tables.ts'
 
 export const RUN_COLUMNS = [
   'status',
@@ -58,7 +58,7 @@ export const runIn = (row: RunRow): Run => {
 }
 
 /** Columns of the result that are stored together with a final state. */
-export type RunUpdate = UpdateObject<Schema, 'backups'>
+export type RunUpdate<Table extends RunTable = RunTable> = UpdateObject<Schema, Table>
 
 const now = sql<Date>`hf_now()`
 
@@ -94,20 +94,21 @@ const columnsOf = (run: Run): RunUpdate => {
 /** Stores `next` over `before`; the row is locked by the caller. A changed status also becomes an event. */
 export const storeRun = async (
   trx: Transaction<Schema>,
-  backup: BackupId,
+  of: RunRef,
   [before, next]: readonly [Run, Run],
   result: RunUpdate = {},
 ): Promise<void> => {
   await trx
-    .updateTable('backups')
+    .updateTable(TABLES[of.kind])
     .set({ ...columnsOf(next), ...result, updated_at: now })
-    .where('id', '=', backup)
+    .where('id', '=', of.id)
     .execute()
   if (before.at === next.at) return
-  // The lock on the backup's row orders the events of one backup.
+  const { runs, events, of: run } = NAMES[of.kind]
+  // The lock on the run's row orders the events of one run.
   await sql`
-    insert into backup_events (backup_id, seq, org_id, type, body)
-    select b.id, coalesce((select max(e.seq) from backup_events e where e.backup_id = b.id), 0) + 1, b.org_id, 'status',
+    insert into ${events} (${run}, seq, org_id, type, body)
+    select b.id, coalesce((select max(e.seq) from ${events} e where e.${run} = b.id), 0) + 1, b.org_id, 'status',
       jsonb_build_object('status', b.status, 'error', b.error)
-    from backups b where b.id = ${backup}`.execute(trx)
+    from ${runs} b where b.id = ${of.id}`.execute(trx)
 }

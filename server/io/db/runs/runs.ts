@@ -1,12 +1,13 @@
-import { type Kysely, sql } from 'kysely'
+import { type Kysely, sql, type SqlBool } from 'kysely'
 import type { BackupId, JobId, KeyId, OrgId, ServerId, StorageId, VaultId } from '#shared/ids.ts'
-import type { Held, Runs, RunScope } from '../../../ports.ts'
+import type { Held, Runs, RunScope } from '../../../ports/runs.ts'
 import type { Schema } from '../schema.ts'
 import { brief } from './brief.ts'
 import { changeRun } from './change.ts'
 import { claimRuns } from './claim.ts'
 import { log, progress } from './report.ts'
 import { RUN_COLUMNS, type RunRow, runIn } from './run-row.ts'
+import { type Kind, KINDS, refOf, TABLES } from './tables.ts'
 
 type ScopeRow = RunRow & {
   id: BackupId
@@ -51,43 +52,82 @@ const scope = async (
   return row === undefined ? null : scopeIn(row)
 }
 
-/** Index: backups_leased. The deadline is looked at here too: a detached run has no lease left that could run out. */
-const overdue = async (db: Kysely<Schema>, limit: number): Promise<readonly RunScope[]> => {
-  const { rows } = await sql<ScopeRow>`${SCOPE}
-    where b.status = 'running' and (b.lease_until <= hf_now() or b.deadline <= hf_now())
-    order by b.lease_until limit ${limit}`.execute(db)
-  return rows.map(scopeIn)
+/**
+ * Indexes: …_leased. The deadline is looked at here too: a detached run has no lease left that could run out.
+ */
+const overdue = async (db: Kysely<Schema>, limit: number): ReturnType<Runs['overdue']> => {
+  const found = await Promise.all(
+    KINDS.map(async (kind) => {
+      const rows = await db
+        .selectFrom(TABLES[kind])
+        .select(['id', 'server_id', ...RUN_COLUMNS])
+        .where('status', '=', 'running')
+        .where(sql<SqlBool>`(lease_until <= hf_now() or deadline <= hf_now())`)
+        .orderBy('lease_until')
+        .limit(limit)
+        .execute()
+      return rows.map((row) => ({
+        of: refOf(kind, row.id),
+        run: runIn(row),
+        server: row.server_id,
+      }))
+    }),
+  )
+  return found.flat()
 }
 
-/** Index: backups_open. A union, because an `or` over two indexes reads every backup that the server ever had. */
-const heldBy = async (
+/** Index: …_open. A union, because an `or` over two indexes reads every run that the server ever had. */
+const heldOf = async (
   db: Kysely<Schema>,
-  server: ServerId,
-  listed: readonly BackupId[],
+  kind: Kind,
+  [server, listed]: readonly [ServerId, readonly string[]],
 ): Promise<readonly Held[]> => {
   const running = db
-    .selectFrom('backups')
+    .selectFrom(TABLES[kind])
     .select(['id', ...RUN_COLUMNS])
     .where('server_id', '=', server)
     .where('status', '=', 'running')
   const over = db
-    .selectFrom('backups')
+    .selectFrom(TABLES[kind])
     .select(['id', ...RUN_COLUMNS])
     .where('server_id', '=', server)
     .where('status', '!=', 'running')
-    .where('id', 'in', [...listed])
+    .where(sql<SqlBool>`id = any(${[...listed]}::uuid[])`)
   const rows = await (listed.length === 0 ? running : running.unionAll(over)).execute()
-  return rows.map((row) => ({ backup: row.id, run: runIn(row) }))
+  return rows.map((row) => ({ of: refOf(kind, row.id), run: runIn(row) }))
+}
+
+const heldBy = async (
+  db: Kysely<Schema>,
+  server: ServerId,
+  listed: readonly string[],
+): Promise<readonly Held[]> => {
+  const found = await Promise.all(KINDS.map(async (kind) => heldOf(db, kind, [server, listed])))
+  return found.flat()
+}
+
+const find = async (db: Kysely<Schema>, id: string, server: ServerId): Promise<Held | null> => {
+  for (const kind of KINDS) {
+    const row = await db
+      .selectFrom(TABLES[kind])
+      .select(RUN_COLUMNS)
+      .where(sql<SqlBool>`id = ${id}::uuid`)
+      .where('server_id', '=', server)
+      .executeTakeFirst()
+    if (row !== undefined) return { of: refOf(kind, id), run: runIn(row) }
+  }
+  return null
 }
 
 export const runsIn = (db: Kysely<Schema>): Runs => ({
   claim: async (links, limit, decide) =>
     links.length === 0 ? [] : claimRuns(db, links, { limit, decide }),
-  change: async (backup, decide) => changeRun(db, backup, decide),
+  change: async (of, decide) => changeRun(db, of, decide),
+  find: async (id, server) => find(db, id, server),
   scope: async (backup, server) => scope(db, backup, server),
   heldBy: async (server, listed) => heldBy(db, server, listed),
   overdue: async (limit) => overdue(db, limit),
   brief: async (backup, vault) => brief(db, backup, vault),
-  progress: async (backup, epoch, now) => progress(db, backup, epoch, now),
-  log: async (backup, epoch, line) => log(db, backup, epoch, line),
+  progress: async (of, epoch, now) => progress(db, of, epoch, now),
+  log: async (of, epoch, lines) => log(db, of, epoch, lines),
 })

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { step } from '#server/core/backup-machine.ts'
-import { cancelBackup } from '#server/flow/cancel-backup.ts'
-import { dispatchBackups } from '#server/flow/dispatch-backup.ts'
+import { backupRun, step } from '#server/core/backup-machine.ts'
+import { cancelRun } from '#server/flow/cancel-run.ts'
+import { dispatchRuns } from '#server/flow/dispatch-runs.ts'
 import { settleLeases } from '#server/flow/settle-leases.ts'
 import type { BackupId } from '#shared/ids.ts'
 import { HOUR, SECOND } from '#shared/units.ts'
@@ -38,7 +38,7 @@ describe('a waiting backup', () => {
     )
     const backups = await Promise.all(jobs.map(async (job) => world.addBackup(job, agent.server)))
     const others = Array.from({ length: 4 }, () => agentPartsIn(world))
-    const claim = async (by: typeof parts): Promise<readonly BackupId[]> => {
+    const claim = async (by: typeof parts): Promise<readonly string[]> => {
       const held = await by.runs.claim([agent.link()], 10, (run, link, now) =>
         step(run, {
           kind: 'dispatched',
@@ -46,9 +46,9 @@ describe('a waiting backup', () => {
           deadline: now + HOUR,
         }),
       )
-      return held.map(({ backup }) => backup)
+      return held.map(({ of }) => of.id)
     }
-    const claimed: BackupId[] = []
+    const claimed: string[] = []
     for (let round = 0; round < 3; round += 1)
       claimed.push(...(await Promise.all([parts, ...others].map(claim))).flat())
     expect(claimed).toHaveLength(30)
@@ -56,7 +56,7 @@ describe('a waiting backup', () => {
     await agent.beat()
     await agent.reconnect()
     for (const backup of backups)
-      await parts.runs.change(backup, (run) =>
+      await parts.runs.change(backupRun(backup), (run) =>
         step(run, {
           kind: 'ended',
           epoch: run.epoch,
@@ -77,7 +77,7 @@ describe('a waiting backup', () => {
           throw new Error('not theirs')
         }),
       ).toEqual([])
-    await dispatchBackups(parts)
+    await dispatchRuns(parts)
     expect(agent.last('backup.start')).toMatchObject({ run: backup, epoch: 1 })
     await agent.tell({
       type: 'backup.refused',
@@ -93,9 +93,9 @@ describe('a waiting backup', () => {
 
   test('is canceled at once', async () => {
     const backup = await world.addBackup(await world.addJob(agent.server), agent.server)
-    await cancelBackup(parts, { backup, server: agent.server })
+    await cancelRun(parts, backupRun(backup), agent.server)
     expect(await statusOf(world, backup)).toMatchObject({ status: 'canceled' })
-    expect(await dispatchBackups(parts)).toBe(0)
+    expect(await dispatchRuns(parts)).toBe(0)
   })
 
   test('that nobody can be given fails with the reason', async () => {
@@ -106,7 +106,7 @@ describe('a waiting backup', () => {
       .set({ sources: [{ type: 'unheard of' }] as never })
       .where('job_id', '=', job)
       .execute()
-    await dispatchBackups(parts)
+    await dispatchRuns(parts)
     expect(await statusOf(world, backup)).toMatchObject({
       status: 'failed',
       error: { code: 'VALIDATION_FAILED' },
@@ -167,13 +167,13 @@ describe('a running backup', () => {
 
   test('whose offer never arrived is offered again on the next connection', async () => {
     const backup = await world.addBackup(await world.addJob(agent.server), agent.server)
-    await dispatchBackups(parts)
+    await dispatchRuns(parts)
     expect(agent.last('backup.start')).toMatchObject({ run: backup, epoch: 1 })
     await agent.beat()
-    expect(await dispatchBackups(parts)).toBe(0)
+    expect(await dispatchRuns(parts)).toBe(0)
     await agent.reconnect()
     await agent.beat()
-    expect(await dispatchBackups(parts)).toBe(1)
+    expect(await dispatchRuns(parts)).toBe(1)
     expect(agent.last('backup.start')).toMatchObject({ run: backup, epoch: 2 })
     await agent.tell({ type: 'backup.accepted', run: backup, epoch: 2 })
     await agent.beat()
@@ -195,7 +195,7 @@ describe('a running backup', () => {
 
   test('is canceled through its agent, which is reminded with every heartbeat', async () => {
     const start = await startRun(parts, world, agent)
-    await cancelBackup(parts, { backup: start.run as BackupId, server: agent.server })
+    await cancelRun(parts, backupRun(start.run as BackupId), agent.server)
     expect(agent.last('backup.cancel')).toMatchObject(runOf(start))
     await agent.reconnect()
     await agent.beat(runOf(start))

@@ -25,11 +25,11 @@ describe('a run', () => {
       cancelAsked: false,
       deadline: 1000,
     })
-    expect(step(running, { kind: 'committed', epoch: 1, errors: false })).toEqual([
+    expect(step(running, { kind: 'finished', epoch: 1, status: 'completed' })).toEqual([
       { at: 'completed', epoch: 1 },
       'changed',
     ])
-    expect(step(running, { kind: 'committed', epoch: 1, errors: true })[0].at).toBe('partial')
+    expect(step(running, { kind: 'finished', epoch: 1, status: 'partial' })[0].at).toBe('partial')
   })
 
   test('is detached, not failed, when its lease runs out, and the deadline fails it', () => {
@@ -46,7 +46,10 @@ describe('a run', () => {
     const moved = step(renewed, { kind: 'presented', lease: lease(2, 300) })[0]
     expect(moved).toMatchObject({ epoch: 2, lease: lease(2, 300) })
     expect(step(moved, { kind: 'presented', lease: lease(1, 400) })).toEqual([moved, 'lost'])
-    expect(step(moved, { kind: 'committed', epoch: 1, errors: false })).toEqual([moved, 'lost'])
+    expect(step(moved, { kind: 'finished', epoch: 1, status: 'completed' })).toEqual([
+      moved,
+      'lost',
+    ])
   })
 
   test('gets a new epoch when it is presented after it was detached, even on the same connection', () => {
@@ -67,6 +70,12 @@ describe('a run', () => {
       at: 'failed',
       problem: { code: 'RUN_LOST' },
     })
+  })
+
+  test('fails where the key that it waits for never comes, and only while it waits', () => {
+    const unopened: RunEvent = { kind: 'unopened', problem }
+    expect(step(PENDING, unopened)).toEqual([{ at: 'failed', epoch: 0, problem }, 'changed'])
+    expect(step(running, unopened)).toEqual([running, 'not-now'])
   })
 
   test('is canceled at once while it waits, and by the agent while it runs', () => {
@@ -102,7 +111,12 @@ const anyEvent: fc.Arbitrary<RunEvent> = fc.oneof(
     status: fc.constantFrom('failed' as const, 'canceled' as const),
     problem: fc.constant(problem),
   }),
-  fc.record({ kind: fc.constant('committed' as const), epoch, errors: fc.boolean() }),
+  fc.record({
+    kind: fc.constant('finished' as const),
+    epoch,
+    status: fc.constantFrom('completed' as const, 'partial' as const),
+  }),
+  fc.record({ kind: fc.constant('unopened' as const), problem: fc.constant(problem) }),
 )
 
 describe('whatever happens', () => {

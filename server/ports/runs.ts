@@ -1,0 +1,78 @@
+/** Backups and restores at work: claimed for a connection, leased, heard of, over. */
+import type { BackupId, JobId, KeyId, OrgId, ServerId, StorageId, VaultId } from '#shared/ids.ts'
+import type { BackupStart } from '#shared/protocol/orders.ts'
+import type { Reports } from '#shared/protocol/reports.ts'
+import type { Ms } from '#shared/units.ts'
+import type { Problem, Run, RunRef, Step, Verdict } from '../core/backup-machine.ts'
+import type { Link } from '../ports.ts'
+
+export type Held = { readonly of: RunRef; readonly run: Run }
+export type Settled = { readonly before: Run; readonly run: Run; readonly verdict: Verdict }
+
+/** A backup as the flows behind its agent see it. */
+export type RunScope = {
+  readonly backup: BackupId
+  readonly organization: OrgId
+  readonly server: ServerId
+  readonly job: JobId
+  readonly storage: StorageId
+  readonly key: KeyId
+  readonly vault: VaultId | null
+  readonly run: Run
+  readonly startedAt: Ms
+}
+
+/** All that `backup.start` says besides ids and epochs. */
+export type Briefing = Pick<
+  BackupStart,
+  'job_name' | 'vault' | 'catalog_epoch' | 'sequence' | 'parent' | 'sources' | 'gc_epoch'
+> & {
+  readonly kept: readonly number[]
+  readonly gone: readonly number[]
+}
+
+type Said<Report> = Omit<Report, 'type' | 'id' | 're' | 'run' | 'epoch'>
+
+export type RunProgress = Said<Reports['progress']>
+export type RestoreProgress = Said<Reports['restore.progress']>
+
+/** A line of a run's log; `fields` say which file it is about, and why. */
+export type RunLine = Pick<Reports['log'], 'level' | 'message'> & {
+  readonly fields?: Readonly<Record<string, string>>
+}
+
+export type Runs = {
+  /** Offers: waiting runs of these servers, oldest first, as `decide` changes them; no run to two callers. */
+  claim(
+    links: readonly Link[],
+    limit: number,
+    decide: (run: Run, link: Link, now: Ms) => Step,
+  ): Promise<readonly (Held & { readonly link: Link })[]>
+  /** Locks the run, lets `decide` see it at the database's time, and stores what it makes of it. */
+  change(of: RunRef, decide: (run: Run, now: Ms) => Step): Promise<Settled | null>
+  /** A run of this server's, of either kind; `null` for anybody else's. */
+  find(id: string, server: ServerId): Promise<Held | null>
+  /** A backup of this server's; `null` for anybody else's. */
+  scope(backup: BackupId, server: ServerId): Promise<RunScope | null>
+  /** What a heartbeat is about: every running run of the server, and those of `listed` (ids) that are over. */
+  heldBy(server: ServerId, listed: readonly string[]): Promise<readonly Held[]>
+  /** Runs whose lease or deadline is over, at most `limit` of each kind. */
+  overdue(limit: number): Promise<readonly (Held & { readonly server: ServerId })[]>
+  /** Binds the run to its vault and the vault's present gc_epoch, and says what the agent has to know. */
+  brief(backup: BackupId, vault: VaultId): Promise<Briefing>
+  /** `false` where the epoch is not the current one. */
+  progress(of: RunRef, epoch: number, now: RunProgress | RestoreProgress): Promise<boolean>
+  /** The same; what goes beyond the most lines of a run is not kept. */
+  log(of: RunRef, epoch: number, lines: readonly RunLine[]): Promise<boolean>
+}
+
+/** What happened, for those who watch. A listener can neither delay nor break what it listens to. */
+export type RunNews =
+  | { readonly kind: 'status'; readonly status: Run['at']; readonly problem: Problem | null }
+  | { readonly kind: 'progress'; readonly progress: RunProgress | RestoreProgress }
+  | { readonly kind: 'log'; readonly level: Reports['log']['level']; readonly message: string }
+export type RunEvents = {
+  emit(run: RunRef['id'], news: RunNews): void
+  /** Dispose to stop listening. */
+  watch(run: RunRef['id'], heard: (news: RunNews) => void): Disposable
+}
