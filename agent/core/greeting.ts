@@ -12,7 +12,12 @@ import {
 import { PROTOCOL } from '#shared/protocol/version.ts'
 import type { Identity } from './state.ts'
 
-export type Keys = { readonly signer: SigningKey; readonly boxPublic: string }
+export type Keys = {
+  readonly signer: SigningKey
+  /** X25519: what is sealed to this agent opens with it. */
+  readonly boxSecret: Uint8Array
+  readonly boxPublic: string
+}
 
 const seedOf = (text: string): Uint8Array => {
   const seed = parseBase64url(text, 32)
@@ -21,10 +26,14 @@ const seedOf = (text: string): Uint8Array => {
   return seed
 }
 
-export const keysOf = (identity: Identity): Keys => ({
-  signer: makeSigningKey(seedOf(identity.signing_seed)),
-  boxPublic: toBase64url(boxPublicKey(seedOf(identity.box_seed))),
-})
+export const keysOf = (identity: Identity): Keys => {
+  const boxSecret = seedOf(identity.box_seed)
+  return {
+    signer: makeSigningKey(seedOf(identity.signing_seed)),
+    boxSecret,
+    boxPublic: toBase64url(boxPublicKey(boxSecret)),
+  }
+}
 
 type About = { readonly id: string; readonly facts: Facts; readonly challenge: Challenge }
 

@@ -7,32 +7,37 @@ export type Decision =
   | { readonly do: 'again' }
   | { readonly do: 'refuse'; readonly problem: Error }
 
+/** When to end a run, and when not even its end can be said any more. */
+export type Signals = { readonly stop: AbortSignal; readonly gone: AbortSignal }
+
 export type Work = {
-  decide(
-    run: string,
-    recipients: { readonly asked: string; readonly pinned: string | null },
-  ): Decision
-  /** Takes the run up under this epoch; the signal that ends it, the same for the same run. */
-  add(run: string, epoch: number): AbortSignal
+  /** `objection`: why this agent does not do it at all; asked only of what is new. */
+  decide(run: string, objection: () => Error | null): Decision
+  /** Takes the run up under this epoch; the same signals for the same run. */
+  add(run: string, epoch: number): Signals
   renew(run: string, epoch: number): void
   stop(run: string, why: Error): void
+  /** It is somebody else's now: it stops, and says nothing more. */
+  lose(run: string, why: Error): void
   remove(run: string): void
   readonly runs: () => readonly { readonly run: string; readonly epoch: number }[]
   readonly epochOf: (run: string) => number
 }
 
-/** Runs that wait behind one another; a heartbeat lists at most a hundred. */
+/** Runs of all kinds that wait behind one another; a heartbeat lists at most a hundred. */
 const MOST = 100
 
-type Held = { epoch: number; readonly end: AbortController }
+type Held = { epoch: number; readonly end: AbortController; readonly gone: AbortController }
+
+const signalsOf = ({ end, gone }: Held): Signals => ({ stop: end.signal, gone: gone.signal })
 
 export const createWork = (): Work => {
   const held = new Map<string, Held>()
   return {
-    decide: (run, { asked, pinned }) => {
+    decide: (run, objection) => {
       if (held.has(run)) return { do: 'again' }
-      if (asked !== pinned)
-        return { do: 'refuse', problem: fail('RECIPIENTS_NOT_PINNED', { fingerprint: asked }) }
+      const problem = objection()
+      if (problem !== null) return { do: 'refuse', problem }
       if (held.size >= MOST)
         return {
           do: 'refuse',
@@ -42,16 +47,21 @@ export const createWork = (): Work => {
     },
     add: (run, epoch) => {
       const there = held.get(run)
-      const entry = there ?? { epoch, end: new AbortController() }
+      const entry = there ?? { epoch, end: new AbortController(), gone: new AbortController() }
       entry.epoch = epoch
       held.set(run, entry)
-      return entry.end.signal
+      return signalsOf(entry)
     },
     renew: (run, epoch) => {
       const entry = held.get(run)
       if (entry !== undefined) entry.epoch = epoch
     },
     stop: (run, why) => held.get(run)?.end.abort(why),
+    lose: (run, why) => {
+      const entry = held.get(run)
+      entry?.end.abort(why)
+      entry?.gone.abort(why)
+    },
     remove: (run) => {
       held.delete(run)
     },

@@ -13,9 +13,25 @@ import { createOutbox, failureOf, type Outbox } from './outbox.ts'
 /** A run as the control plane knows it; the epoch changes with every connection. */
 export type RunClaim = { readonly run: string; readonly epoch: number }
 
+type RunOrder = Orders[(typeof RUN_ORDERS)[number]]
+
+const RUN_ORDERS = [
+  'backup.start',
+  'backup.cancel',
+  'restore.start',
+  'restore.cancel',
+  'open.prove',
+] as const
+
+const isRunOrder = (order: Order): order is RunOrder =>
+  RUN_ORDERS.some((type) => type === order.type)
+
+/** A heartbeat lists no more (PROTOCOL.md, `heartbeat`): those beyond were refused and are about to go. */
+const MOST_RUNS = 100
+
 /** What works on the other side of the link: takes orders, knows which runs there are. */
 export type Worker = {
-  order(order: Orders['backup.start'] | Orders['backup.cancel']): void
+  order(order: RunOrder): void
   runs(): readonly RunClaim[]
   /** The control plane's word on the runs of the last heartbeat. */
   leases(leases: Orders['leases']): void
@@ -47,7 +63,7 @@ type State = LinkParts & {
 
 const beat = (state: State): void => {
   state.outbox.review()
-  const runs = [...(state.worker?.runs() ?? [])]
+  const runs = (state.worker?.runs() ?? []).slice(0, MOST_RUNS)
   state.connection?.send({ type: 'heartbeat', id: state.newId(), runs })
 }
 
@@ -57,7 +73,7 @@ const take = (state: State, order: Order): void => {
     worker?.leases(order)
     // Only now are the epochs right under which the runs go on.
     outbox.ready()
-  } else if (order.type === 'backup.start' || order.type === 'backup.cancel') worker?.order(order)
+  } else if (isRunOrder(order)) worker?.order(order)
   // The answer to another heartbeat names the epoch that holds by now, or says that the run is lost.
   else if (order.re !== undefined && outbox.answer(order.re, order) === 'stale') beat(state)
 }

@@ -23,7 +23,7 @@ export type Outbox = {
   answer(re: string, order: Order): 'taken' | 'stale'
   /** Gives up what has waited too long, and repeats what must have got lost on a connection that lives. */
   review(): void
-  /** Nobody will be connected any more. */
+  /** Nobody will be connected any more: whoever waits for an answer gets none. */
   close(): void
 }
 
@@ -67,6 +67,7 @@ type World = {
 type Box = World & {
   readonly pending: Map<string, Pending>
   isReady: boolean
+  isClosed: boolean
   told: Build[]
   listeners: (() => void)[]
 }
@@ -85,6 +86,7 @@ const wake = (box: Box): void => {
 
 const ask = async (box: Box, build: Build, stop: AbortSignal): Promise<Order> => {
   stop.throwIfAborted()
+  if (box.isClosed) throw fail('AGENT_STOPPED')
   const id = box.newId()
   const now = box.monotonic()
   let abandon: () => void = () => undefined
@@ -134,8 +136,14 @@ const becomeReady = (box: Box): void => {
 }
 
 export const createOutbox = (world: World): Outbox => {
-  const box: Box = { ...world, pending: new Map(), isReady: false, told: [], listeners: [] }
-  let closed = false
+  const box: Box = {
+    ...world,
+    pending: new Map(),
+    isReady: false,
+    isClosed: false,
+    told: [],
+    listeners: [],
+  }
   return {
     request: async (build, stop) => await ask(box, build, stop),
     tell: (build, { fleeting }) => {
@@ -143,7 +151,7 @@ export const createOutbox = (world: World): Outbox => {
       else if (!fleeting && box.told.length < MOST_TOLD) box.told.push(build)
     },
     drained: async () => {
-      if (closed || box.told.length === 0) return
+      if (box.isClosed || box.told.length === 0) return
       await new Promise<void>((resolve) => {
         box.listeners.push(resolve)
       })
@@ -155,7 +163,8 @@ export const createOutbox = (world: World): Outbox => {
     answer: (re, order) => answer(box, re, order),
     review: () => review(box),
     close: () => {
-      closed = true
+      box.isClosed = true
+      for (const one of box.pending.values()) one.reject(fail('AGENT_STOPPED'))
       wake(box)
     },
   }

@@ -3,6 +3,7 @@ import { fail } from '#shared/errors.ts'
 import type { Order } from '#shared/protocol/orders.ts'
 import type { Report, Reports } from '#shared/protocol/reports.ts'
 import type { Answers, Body, RunLink, Told } from '../ports.ts'
+import type { RestoreAnswers, RestoreLink, RestoreTold } from '../ports/restore-link.ts'
 import type { Link } from './link.ts'
 
 type Head = { readonly id: string; readonly run: string; readonly epoch: number }
@@ -25,12 +26,31 @@ const TELLS: Stamps<Told> = {
   log: (head, body) => ({ type: 'log', ...head, ...body }),
 }
 
+const RESTORE_ASKS: Stamps<keyof RestoreAnswers> = {
+  'selection.request': (head, body) => ({ type: 'selection.request', ...head, ...body }),
+  'packs.request': (head, body) => ({ type: 'packs.request', ...head, ...body }),
+  'restore.finish': (head, body) => ({ type: 'restore.finish', ...head, ...body }),
+  'restore.ended': (head, body) => ({ type: 'restore.ended', ...head, ...body }),
+}
+
+const RESTORE_TELLS: Stamps<RestoreTold> = {
+  'restore.accepted': (head, body) => ({ type: 'restore.accepted', ...head, ...body }),
+  'restore.refused': (head, body) => ({ type: 'restore.refused', ...head, ...body }),
+  'restore.progress': (head, body) => ({ type: 'restore.progress', ...head, ...body }),
+  'restore.noted': (head, body) => ({ type: 'restore.noted', ...head, ...body }),
+  log: (head, body) => ({ type: 'log', ...head, ...body }),
+}
+
 const is =
   <T extends Order['type']>(...types: readonly T[]) =>
   (order: Order): order is Extract<Order, { type: T }> =>
     types.some((type) => type === order.type)
 
-const FITS: { readonly [T in keyof Answers]: (order: Order) => order is Answers[T] } = {
+type Fits<A extends Record<string, Order>> = {
+  readonly [T in keyof A]: (order: Order) => order is A[T]
+}
+
+const FITS: Fits<Answers> = {
   'numbers.request': is('numbers.given'),
   'grants.request': is('grants.given'),
   'objects.stored': is('objects.confirmed'),
@@ -39,18 +59,46 @@ const FITS: { readonly [T in keyof Answers]: (order: Order) => order is Answers[
   'commit.finish': is('commit.done', 'commit.missing'),
 }
 
+const RESTORE_FITS: Fits<RestoreAnswers> = {
+  'selection.request': is('selection.given'),
+  'packs.request': is('packs.opened'),
+  'restore.finish': is('restore.settled'),
+  'restore.ended': is('restore.settled'),
+}
+
+const fitting = <A extends Order>(
+  order: Order,
+  fits: (order: Order) => order is A,
+  type: string,
+): A => {
+  if (fits(order)) return order
+  throw fail('PROTOCOL_VIOLATION', { problem: `"${order.type}" is no answer to "${type}"` })
+}
+
 /** `epochOf` answers with the epoch that holds now; a request that is repeated goes out under the newest. */
 export const runLink = (link: Link, run: string, epochOf: () => number): RunLink => {
   const head = (id: string): Head => ({ id, run, epoch: epochOf() })
   return {
     request: async (type, body, stop) => {
       const order = await link.request((id) => ASKS[type](head(id), body), stop)
-      const fits = FITS[type]
-      if (!fits(order))
-        throw fail('PROTOCOL_VIOLATION', { problem: `"${order.type}" is no answer to "${type}"` })
-      return order
+      return fitting(order, FITS[type], type)
     },
     tell: (type, body) =>
       link.tell((id) => TELLS[type](head(id), body), { fleeting: type === 'progress' }),
+  }
+}
+
+/** The same for a restore. */
+export const restoreLink = (link: Link, run: string, epochOf: () => number): RestoreLink => {
+  const head = (id: string): Head => ({ id, run, epoch: epochOf() })
+  return {
+    request: async (type, body, stop) => {
+      const order = await link.request((id) => RESTORE_ASKS[type](head(id), body), stop)
+      return fitting(order, RESTORE_FITS[type], type)
+    },
+    tell: (type, body) => {
+      const fleeting = type === 'restore.progress'
+      link.tell((id) => RESTORE_TELLS[type](head(id), body), { fleeting })
+    },
   }
 }

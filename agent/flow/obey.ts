@@ -1,25 +1,26 @@
 /** Orders → runs: which are taken, which wait, which are refused; and how each ends. */
 import { fail, Failure, problemOf } from '#shared/errors.ts'
-import { recipientsFingerprint } from '#shared/format/keys.ts'
 import type { BackupStart, Orders } from '#shared/protocol/orders.ts'
-import type { Reports } from '#shared/protocol/reports.ts'
+import type { RestoreStart } from '#shared/protocol/restore-orders.ts'
 import type { Log } from '#shared/world.ts'
-import { createWork, type Work } from '../core/work.ts'
-import type { RunLink } from '../ports.ts'
+import { createWork, type Signals, type Work } from '../core/work.ts'
+import { type BackupParts, backups, type RestoreParts, restores, type Kind } from './obey-kinds.ts'
 
-export type ObeyParts = {
-  readonly log: Log
-  /** The control plane as this run sees it. */
-  readonly linkFor: (run: string) => RunLink
-  /** Resolves when everything told so far has been sent. */
-  readonly drained: () => Promise<void>
-  /** Fingerprint that a person confirmed for a vault; null for none. */
-  readonly pinned: (vault: string) => string | null
-  readonly backup: (order: BackupStart, link: RunLink, stop: AbortSignal) => Promise<void>
-}
+export type ObeyParts = BackupParts &
+  RestoreParts & {
+    readonly log: Log
+    /** Resolves when everything told so far has been sent. */
+    readonly drained: () => Promise<void>
+    /** Signs what a key holder must see (PROTOCOL.md, `open.prove`). */
+    readonly prove: (order: Orders['open.prove']) => void
+  }
+
+/** What the link hands over. */
+export type RunOrder = Orders[
+  'backup.start' | 'backup.cancel' | 'restore.start' | 'restore.cancel' | 'open.prove']
 
 export type Obey = {
-  order(order: Orders['backup.start'] | Orders['backup.cancel']): void
+  order(order: RunOrder): void
   runs(): readonly { readonly run: string; readonly epoch: number }[]
   epochOf(run: string): number
   leases(leases: Orders['leases']): void
@@ -27,25 +28,21 @@ export type Obey = {
   stop(): Promise<void>
 }
 
-type Problem = Reports['backup.ended']['problem']
-
-/** What went wrong, in the words of the catalogue. */
-export const problemFrom = (error: unknown): Problem => {
-  const known =
-    error instanceof Failure ? error : fail('INTERNAL_AGENT', { problem: problemOf(error) })
-  return { code: known.code, message: known.message.slice(0, 2000), details: { ...known.details } }
-}
-
-type State = ObeyParts & {
+type Shared = {
+  readonly log: Log
+  readonly drained: () => Promise<void>
   readonly work: Work
-  /** One run at a time: two would share the memory and the disks that each is measured by. */
-  last: Promise<void>
   readonly leaving: Set<Promise<void>>
   stopping: boolean
 }
 
+/** Runs of one kind go one at a time: two would share the memory and the disks that each is measured by. */
+type Lane<S> = { readonly kind: Kind<S>; last: Promise<void> }
+
+type Start = BackupStart | RestoreStart
+
 /** A run is listed in heartbeats until its last word is out (PROTOCOL.md, "Runs, epochs, leases"). */
-const release = ({ work, leaving, drained }: State, run: string): void => {
+const release = ({ work, leaving, drained }: Shared, run: string): void => {
   const left = drained().then(() => {
     work.remove(run)
     leaving.delete(left)
@@ -53,83 +50,94 @@ const release = ({ work, leaving, drained }: State, run: string): void => {
   leaving.add(left)
 }
 
-const end = ({ log, linkFor }: State, order: BackupStart, error: unknown): void => {
+/** The last word of a run that did not come to its end. Who does not answer to it has his reasons. */
+const giveUp = async <S extends Start>(
+  { log }: Shared,
+  kind: Kind<S>,
+  [order, error, gone]: readonly [S, unknown, AbortSignal],
+): Promise<void> => {
   const code = error instanceof Failure ? error.code : 'INTERNAL_AGENT'
-  log.error(
-    { run: order.run, code, problem: problemOf(error) },
-    'the backup ended without a commit',
-  )
+  log.error({ run: order.run, code, problem: problemOf(error) }, `the ${kind.word} was given up`)
   if (code === 'LEASE_LOST') return
-  const status = code === 'CANCELED' ? 'canceled' : 'failed'
-  linkFor(order.run).tell('backup.ended', { status, problem: problemFrom(error) })
-}
-
-const perform = async (state: State, order: BackupStart, stop: AbortSignal): Promise<void> => {
-  const { log, linkFor, backup } = state
   try {
-    stop.throwIfAborted()
-    log.info({ run: order.run, job: order.job_name }, 'the backup begins')
-    await backup(order, linkFor(order.run), stop)
-    log.info({ run: order.run }, 'the backup is committed')
+    await kind.ended(order, error, gone)
+  } catch (unheard) {
+    log.warn(
+      { run: order.run, problem: problemOf(unheard) },
+      `the end of the ${kind.word} is not noted`,
+    )
+  }
+}
+
+const perform = async <S extends Start>(
+  shared: Shared,
+  { kind, last }: Lane<S>,
+  [order, { stop, gone }]: readonly [S, Signals],
+): Promise<void> => {
+  try {
+    await kind.run(order, { stop, gone, turn: async () => await last })
+    shared.log.info({ run: order.run }, `the ${kind.word} is done`)
   } catch (error) {
-    end(state, order, stop.aborted ? stop.reason : error)
+    await giveUp(shared, kind, [order, stop.aborted ? stop.reason : error, gone])
   } finally {
-    release(state, order.run)
+    release(shared, order.run)
   }
 }
 
-const refuse = (state: State, order: BackupStart, problem: Error): void => {
-  const { log, work, linkFor } = state
-  log.error({ run: order.run, problem: problem.message }, 'the backup is refused')
-  work.add(order.run, order.epoch)
-  linkFor(order.run).tell('backup.refused', { problem: problemFrom(problem) })
-  release(state, order.run)
-}
-
-const begin = (state: State, order: BackupStart): void => {
-  const { work, pinned, linkFor } = state
-  if (state.stopping) {
-    refuse(state, order, fail('AGENT_STOPPED'))
-    return
-  }
-  const decision = work.decide(order.run, {
-    asked: recipientsFingerprint(order.vault.recipients),
-    pinned: pinned(order.vault.id),
-  })
+const begin = <S extends Start>(shared: Shared, lane: Lane<S>, order: S): void => {
+  const { work, log } = shared
+  const { kind } = lane
+  const decision = work.decide(order.run, () =>
+    shared.stopping ? fail('AGENT_STOPPED') : kind.objection(order),
+  )
+  const signals = work.add(order.run, order.epoch)
   if (decision.do === 'refuse') {
-    refuse(state, order, decision.problem)
+    log.error({ run: order.run, problem: decision.problem.message }, `the ${kind.word} is refused`)
+    kind.refuse(order, decision.problem)
+    release(shared, order.run)
     return
   }
-  const stop = work.add(order.run, order.epoch)
-  linkFor(order.run).tell('backup.accepted', {})
-  if (decision.do === 'start') state.last = state.last.then(async () => perform(state, order, stop))
+  kind.accept(order)
+  if (decision.do === 'again') return
+  const ended = perform(shared, lane, [order, signals])
+  lane.last = Promise.all([lane.last, ended]).then(() => undefined)
 }
 
 export const createObey = (parts: ObeyParts): Obey => {
   const work = createWork()
-  const state: State = {
-    ...parts,
-    work,
-    last: Promise.resolve(),
-    leaving: new Set(),
-    stopping: false,
-  }
+  const { log, drained } = parts
+  const shared: Shared = { log, drained, work, leaving: new Set(), stopping: false }
+  const backing = { kind: backups(parts), last: Promise.resolve() }
+  const restoring = { kind: restores(parts), last: Promise.resolve() }
   return {
     order: (order) => {
-      if (order.type === 'backup.start') begin(state, order)
-      else work.stop(order.run, fail('CANCELED'))
+      switch (order.type) {
+        case 'backup.start':
+          begin(shared, backing, order)
+          break
+        case 'restore.start':
+          begin(shared, restoring, order)
+          break
+        case 'backup.cancel':
+        case 'restore.cancel':
+          work.stop(order.run, fail('CANCELED'))
+          break
+        case 'open.prove':
+          parts.prove(order)
+          break
+      }
     },
     runs: work.runs,
     epochOf: work.epochOf,
     leases: ({ renewed, lost }) => {
       for (const { run, epoch } of renewed) work.renew(run, epoch)
-      for (const run of lost) work.stop(run, fail('LEASE_LOST', { run }))
+      for (const run of lost) work.lose(run, fail('LEASE_LOST', { run }))
     },
     stop: async () => {
-      state.stopping = true
+      shared.stopping = true
       for (const { run } of work.runs()) work.stop(run, fail('AGENT_STOPPED'))
-      await state.last
-      await Promise.all(state.leaving)
+      await Promise.all([backing.last, restoring.last])
+      await Promise.all(shared.leaving)
     },
   }
 }

@@ -2,15 +2,17 @@
 import { fail } from '#shared/errors.ts'
 import { makeId } from '#shared/ids.ts'
 import type { Facts } from '#shared/protocol/hello.ts'
+import type { Orders } from '#shared/protocol/orders.ts'
 import { SECOND } from '#shared/units.ts'
 import { connection, keysOf } from '../../core/greeting.ts'
+import { proofOf } from '../../core/prove.ts'
 import { pinnedFor, type Identity } from '../../core/state.ts'
 import { runBackup, type BackupParts } from '../../flow/backup.ts'
 import { loadIdentity, saveIdentity } from '../../flow/enroll.ts'
 import { createObey, type Obey } from '../../flow/obey.ts'
 import type { Dial, FileSystem, Sealers, StateFolder, Upload, World } from '../../ports.ts'
 import { createLink, type Link } from '../link.ts'
-import { runLink } from '../run-link.ts'
+import { restoreLink, runLink } from '../run-link.ts'
 import { readFlags } from './flags.ts'
 
 const USAGE = 'holdfast-agent run [--state FOLDER]'
@@ -68,6 +70,20 @@ const linkOf = (parts: RunParts, self: Self): Link => {
   })
 }
 
+/** Answers what a key holder must see; what is not for an agent to sign stays without an answer. */
+const proving =
+  ({ world }: RunParts, self: Self, link: Link) =>
+  (order: Orders['open.prove']): void => {
+    const { request, backup } = order
+    const signature = proofOf(order, keysOf(self.identity))
+    if (signature === null) {
+      world.log.warn({ request, purpose: order.purpose }, 'this is not for an agent to sign')
+      return
+    }
+    world.log.info({ request, backup }, 'signed that packs are to be opened for this agent')
+    link.tell((id) => ({ type: 'open.proof', id, request, signature }), { fleeting: false })
+  }
+
 const obeyOf = (parts: RunParts, self: Self, link: Link): Obey => {
   const { state, world, sealers, upload, facts } = parts
   const { signer } = keysOf(self.identity)
@@ -81,7 +97,11 @@ const obeyOf = (parts: RunParts, self: Self, link: Link): Obey => {
   const obey: Obey = createObey({
     log: world.log,
     linkFor: (run) => runLink(link, run, () => obey.epochOf(run)),
+    restoreLinkFor: (run) => restoreLink(link, run, () => obey.epochOf(run)),
     drained: link.drained,
+    prove: proving(parts, self, link),
+    barred: () => fail('UNSUPPORTED', { what: 'This agent', feature: 'restore' }),
+    restore: async () => Promise.resolve(),
     pinned: (vault) => pinnedFor(self.identity, vault),
     backup: async (order, ofRun, stop) => {
       const { organizationKey } = self

@@ -3,88 +3,33 @@ import { fail } from '#shared/errors.ts'
 import type { Report } from '#shared/protocol/reports.ts'
 import { connectUrl } from '#agent/entry/connection.ts'
 import { greet } from '#agent/entry/greet.ts'
-import { createLink, type Link, type Worker } from '#agent/entry/link.ts'
-import { runLink } from '#agent/entry/run-link.ts'
-import { eventLoopTurn, systemClock, systemRandom } from '#agent/io/world.ts'
-import type { World } from '#agent/ports.ts'
+import type { Worker } from '#agent/entry/link.ts'
+import { restoreLink, runLink } from '#agent/entry/run-link.ts'
+import { amountsOf, newRestoreTally } from '#agent/core/restore-tally.ts'
 import { anId } from '../../support/agent-control-plane.ts'
 import { type FakePlane, fakePlane, leases } from '../../support/agent-fake-plane.ts'
+import { linked, type Linked, type OneRun, QUICK, workerOn } from '../../support/agent-linked.ts'
+import { restoreOrder } from '../../support/obeying.ts'
 import { eventually } from '../../support/wait.ts'
 
-const silent = {
-  debug: () => undefined,
-  info: () => undefined,
-  warn: () => undefined,
-  error: () => undefined,
-}
-const world: World = {
-  clock: {
-    ...systemClock,
-    sleep: async (span, stop) => systemClock.sleep(span / 50, stop),
-  },
-  random: systemRandom,
-  log: silent,
-  turn: eventLoopTurn,
-}
-const NEVER = new AbortController().signal
-
-let stops: (() => Promise<void>)[] = []
+let stops: Linked[] = []
 afterEach(async () => {
-  for (const stop of stops) await stop()
+  for (const { stop, ended } of stops) {
+    stop()
+    await ended.catch(() => undefined)
+  }
   stops = []
 })
 
-type Running = { readonly link: Link; readonly ended: Promise<void>; readonly stop: () => void }
-
-const run = (plane: FakePlane, worker: Worker, joins = { count: 0 }): Running => {
-  const link = createLink({
-    dial: plane.dial,
-    url: 'ws://here',
-    world,
-    introduce: ({ protocol }) => ({
-      type: 'connect',
-      id: anId(),
-      protocol,
-      server: anId(),
-      joins: (joins.count += 1),
-      facts: {
-        hostname: 'h',
-        os: 'o',
-        kernel: 'k',
-        arch: 'a',
-        cpus: 1,
-        memory_bytes: 1,
-        agent_version: '1',
-      },
-      signature: Buffer.alloc(64).toString('base64url'),
-    }),
-    welcome: () => undefined,
-  })
-  const stop = new AbortController()
-  const ended = link.run(worker, stop.signal)
-  ended.catch(() => undefined)
-  stops.push(async () => {
-    stop.abort()
-    await ended.catch(() => undefined)
-  })
-  return { link, ended, stop: () => stop.abort() }
+const run = (plane: FakePlane, worker: Worker): Linked => {
+  const running = linked(plane, worker)
+  stops.push(running)
+  return running
 }
 
-/** A worker with one run, whose epoch follows the leases. */
-const oneRun = (): Worker & { epoch: number; lost: string[] } => {
-  const worker = {
-    epoch: 1,
-    lost: [] as string[],
-    order: () => undefined,
-    runs: () => [{ run: RUN, epoch: worker.epoch }],
-    leases: (given: Parameters<Worker['leases']>[0]) => {
-      for (const { epoch } of given.renewed) worker.epoch = epoch
-      worker.lost.push(...given.lost)
-    },
-  }
-  return worker
-}
+const NEVER = new AbortController().signal
 const RUN = anId()
+const oneRun = (): OneRun => workerOn(RUN)
 const numbers = (report: Report): number => (report.type === 'numbers.request' ? report.epoch : -1)
 
 const answering = (plane: FakePlane): void => {
@@ -197,6 +142,46 @@ describe('a request', () => {
 })
 
 describe('the link', () => {
+  test('hands over orders about runs, of every kind', async () => {
+    const plane = fakePlane()
+    const taken: string[] = []
+    run(plane, { ...oneRun(), order: ({ type }) => taken.push(type) })
+    await eventually('a connection', () => plane.reports.length > 0)
+    plane.send(restoreOrder())
+    plane.send({ type: 'restore.cancel', run: RUN, epoch: 1 })
+    plane.send({ type: 'backup.cancel', run: RUN, epoch: 1 })
+    await eventually('all of them', () => taken.length === 3)
+    expect(taken).toEqual(['restore.start', 'restore.cancel', 'backup.cancel'])
+  })
+
+  test('sees the requests of a restore through, and drops its old progress', async () => {
+    const plane = fakePlane()
+    plane.on = (report) => {
+      if (report.type === 'heartbeat') return [leases(report)]
+      if (report.type !== 'restore.finish') return []
+      return [{ type: 'restore.settled', re: report.id, run: report.run }]
+    }
+    const { link } = run(plane, oneRun())
+    const told = restoreLink(link, RUN, () => 1)
+    const amounts = amountsOf(newRestoreTally())
+    told.tell('restore.progress', { phase: 'checking', ...amounts, files_total: 0, bytes_total: 0 })
+    await told.request('restore.finish', { status: 'completed', ...amounts }, NEVER)
+    expect(plane.reports.map(({ type }) => type)).toEqual(['heartbeat', 'restore.finish'])
+  })
+
+  test('gives up the requests that wait when it ends for good', async () => {
+    const plane = fakePlane()
+    const { link, ended, stop } = run(plane, oneRun())
+    const asked = runLink(link, RUN, () => 1)
+    const waiting = asked.request('numbers.request', { count: 1 }, NEVER)
+    await eventually('a connection', () => plane.reports.length > 0)
+    stop()
+    await expect(waiting).rejects.toMatchObject({ code: 'AGENT_STOPPED' })
+    await ended
+    const late = asked.request('numbers.request', { count: 1 }, NEVER)
+    await expect(late).rejects.toMatchObject({ code: 'AGENT_STOPPED' })
+  })
+
   test('keeps what must be told for the next connection, and drops old progress', async () => {
     const plane = fakePlane()
     const { link } = run(plane, oneRun())
@@ -274,7 +259,7 @@ describe('the link', () => {
       box_key: Buffer.alloc(32).toString('base64url'),
       signature: Buffer.alloc(64).toString('base64url'),
     })
-    const how = { dial: plane.dial, url: 'ws://here', clock: world.clock, introduce }
+    const how = { dial: plane.dial, url: 'ws://here', clock: QUICK.clock, introduce }
     await expect(greet(how)).resolves.toMatchObject({ organization: { name: 'org' } })
     plane.refuse = 'ENROLMENT_REFUSED'
     await expect(greet(how)).rejects.toMatchObject({ code: 'ENROLMENT_REFUSED' })

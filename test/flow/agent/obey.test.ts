@@ -1,51 +1,20 @@
 import { describe, expect, test } from 'vitest'
 import { Failure, fail } from '#shared/errors.ts'
-import { recipientsFingerprint } from '#shared/format/keys.ts'
 import type { BackupStart } from '#shared/protocol/orders.ts'
-import { createObey, type Obey } from '#agent/flow/obey.ts'
 import { eventLoopTurn, systemClock } from '#agent/io/world.ts'
 import type { RunLink } from '#agent/ports.ts'
-import { anId, createControlPlane } from '../../support/agent-control-plane.ts'
-import { eventually } from '../../support/wait.ts'
-
-const silent = {
-  debug: () => undefined,
-  info: () => undefined,
-  warn: () => undefined,
-  error: () => undefined,
-}
+import { anId } from '../../support/agent-control-plane.ts'
+import { backupOrder as order, idle, obeying } from '../../support/obeying.ts'
 
 describe('orders', () => {
-  const order = (): BackupStart => createControlPlane(SET).order([])
-  const SET = { content: [], recovery: [], list: [] }
-  type Told = { run: string; type: string; body: object }
-
-  const obeying = (
-    backup: (order: BackupStart, link: RunLink, stop: AbortSignal) => Promise<void>,
-    pinned: string | null = recipientsFingerprint(SET),
-  ): { obey: Obey; told: Told[] } => {
-    const told: Told[] = []
-    const obey = createObey({
-      log: silent,
-      linkFor: (run) => ({
-        request: async () => Promise.reject(new Error('nothing is asked here')),
-        tell: (type, body) => told.push({ run, type, body }),
-      }),
-      drained: async () => Promise.resolve(),
-      pinned: () => pinned,
-      backup,
-    })
-    return { obey, told }
-  }
-  const idle = async (obey: Obey): Promise<true> =>
-    eventually('the end of all runs', () => obey.runs().length === 0)
-
   test('are accepted at once and carried out one after the other', async () => {
     const steps: string[] = []
-    const { obey, told } = obeying(async ({ run }) => {
-      steps.push(`begin ${run}`)
-      await eventLoopTurn()
-      steps.push(`end ${run}`)
+    const { obey, told } = obeying({
+      backup: async ({ run }) => {
+        steps.push(`begin ${run}`)
+        await eventLoopTurn()
+        steps.push(`end ${run}`)
+      },
     })
     const [a, b] = [order(), order()]
     obey.order(a)
@@ -62,9 +31,11 @@ describe('orders', () => {
 
   test('that are repeated are accepted again under the new epoch, and done once', async () => {
     let begun = 0
-    const { obey, told } = obeying(async () => {
-      begun += 1
-      await eventLoopTurn()
+    const { obey, told } = obeying({
+      backup: async () => {
+        begun += 1
+        await eventLoopTurn()
+      },
     })
     const start = order()
     obey.order(start)
@@ -79,7 +50,10 @@ describe('orders', () => {
     ['other readers', 'x'],
     ['readers that nobody confirmed', null],
   ])('to seal to %s are refused', async (_, pinned) => {
-    const { obey, told } = obeying(async () => Promise.reject(new Error('not run')), pinned)
+    const { obey, told } = obeying({
+      backup: async () => Promise.reject(new Error('not run')),
+      pinned: () => pinned,
+    })
     obey.order(order())
     expect(told).toMatchObject([
       { type: 'backup.refused', body: { problem: { code: 'RECIPIENTS_NOT_PINNED' } } },
@@ -92,7 +66,7 @@ describe('orders', () => {
   }
 
   test('to cancel end the run as canceled', async () => {
-    const { obey, told } = obeying(untilStopped)
+    const { obey, told } = obeying({ backup: untilStopped })
     const start = order()
     obey.order(start)
     await eventLoopTurn()
@@ -102,7 +76,7 @@ describe('orders', () => {
   })
 
   test('whose lease is lost stop without a word', async () => {
-    const { obey, told } = obeying(untilStopped)
+    const { obey, told } = obeying({ backup: untilStopped })
     const start = order()
     obey.order(start)
     await eventLoopTurn()
@@ -113,9 +87,9 @@ describe('orders', () => {
 
   test('that fail say why, in the words of the catalogue', async () => {
     const failing = [fail('UPLOAD_FAILED', { key: 'k', problem: 'p' }), new Error('a mistake')]
-    const { obey, told } = obeying(async () =>
-      Promise.reject(failing.shift() ?? new Failure('INTERNAL')),
-    )
+    const { obey, told } = obeying({
+      backup: async () => Promise.reject(failing.shift() ?? new Failure('INTERNAL')),
+    })
     obey.order(order())
     obey.order(order())
     await idle(obey)
@@ -127,7 +101,7 @@ describe('orders', () => {
   })
 
   test('that come while the agent stops are refused, and those under way end first', async () => {
-    const { obey, told } = obeying(untilStopped)
+    const { obey, told } = obeying({ backup: untilStopped })
     obey.order(order())
     await eventLoopTurn()
     const stopped = obey.stop()

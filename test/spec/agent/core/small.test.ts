@@ -149,25 +149,28 @@ test('all problems are counted, the first are kept, fewer are reported', () => {
 describe('runs', () => {
   test('start once, are refused without confirmed readers, and end when told to', () => {
     const work = createWork()
-    const good = { asked: 'x', pinned: 'x' }
+    const good = (): null => null
+    const bad = new Error('not with me')
     expect(work.decide('run', good)).toEqual({ do: 'start' })
-    const stop = work.add('run', 3)
+    const { stop, gone } = work.add('run', 3)
     expect(work.decide('run', good)).toEqual({ do: 'again' })
-    expect(work.add('run', 4)).toBe(stop)
+    expect(work.add('run', 4)).toEqual({ stop, gone })
+    expect(work.decide('run', () => bad)).toEqual({ do: 'again' })
     expect(work.epochOf('run')).toBe(4)
     work.renew('run', 9)
     expect(work.runs()).toEqual([{ run: 'run', epoch: 9 }])
     work.stop('run', new Error('enough'))
-    expect(stop.aborted).toBe(true)
+    expect([stop.aborted, gone.aborted]).toEqual([true, false])
+    work.lose('run', new Error('lost'))
+    expect(gone.aborted).toBe(true)
     work.remove('run')
     expect(work.runs()).toEqual([])
-    expect(work.decide('other', { asked: 'x', pinned: 'y' })).toMatchObject({ do: 'refuse' })
-    expect(work.decide('other', { asked: 'x', pinned: null })).toMatchObject({ do: 'refuse' })
+    expect(work.decide('other', () => bad)).toEqual({ do: 'refuse', problem: bad })
   })
 
   test('beyond a hundred that wait are refused', () => {
     const work = createWork()
     for (let i = 0; i < 100; i += 1) work.add(`run ${i}`, 1)
-    expect(work.decide('one more', { asked: 'x', pinned: 'x' })).toMatchObject({ do: 'refuse' })
+    expect(work.decide('one more', () => null)).toMatchObject({ do: 'refuse' })
   })
 })
