@@ -2,10 +2,13 @@
 import { type Kysely, sql } from 'kysely'
 import type { RunRef } from '../../../core/backup-machine.ts'
 import type { RestoreProgress, RunLine, RunProgress } from '../../../ports/runs.ts'
+import { brokenConstraint } from '../errors.ts'
 import type { Schema } from '../schema.ts'
 import { NAMES, TABLES } from './tables.ts'
 
 export const MOST_LOG_LINES = 10_000
+/** More than two connections never write to one log. */
+const MOST_MEETINGS = 5
 
 const current = async (db: Kysely<Schema>, of: RunRef, epoch: number): Promise<boolean> => {
   const row = await db
@@ -35,25 +38,40 @@ export const progress = async (
   return row !== undefined
 }
 
-/** Lines of one run arrive on one connection, one after the other; should two meet, the later ones take the next places. */
+const added = async (
+  db: Kysely<Schema>,
+  [of, epoch]: readonly [RunRef, number],
+  lines: readonly RunLine[],
+): Promise<boolean> => {
+  const { runs, logs, of: run } = NAMES[of.kind]
+  const rows = lines.map(({ level, message, fields = {} }) => ({ level, message, fields }))
+  const done = await sql`
+    with last as (select coalesce(max(seq), 0) as seq from ${logs} where ${run} = ${of.id})
+    insert into ${logs} (${run}, seq, org_id, level, message, fields)
+    select b.id, last.seq + l.place, b.org_id, l.line->>'level', l.line->>'message', l.line->'fields'
+    from ${runs} b, last, jsonb_array_elements(${rows}::jsonb) with ordinality as l(line, place)
+    where b.id = ${of.id} and b.status = 'running' and b.lease_epoch = ${epoch}
+      and last.seq + l.place <= ${MOST_LOG_LINES}
+    returning seq`.execute(db)
+  return done.rows.length > 0
+}
+
+/**
+ * Lines of one run arrive on one connection, one after the other. Should two statements meet, the key of the log lets one of
+ * them in whole, and the other takes the next places: readers count on numbers without a hole.
+ */
 export const log = async (
   db: Kysely<Schema>,
   of: RunRef,
   epoch: number,
   lines: readonly RunLine[],
 ): Promise<boolean> => {
-  const { runs, logs, of: run } = NAMES[of.kind]
-  const rows = lines.map(({ level, message, fields = {} }) => ({ level, message, fields }))
-  for (let attempt = 0; attempt < 3; attempt += 1) {
-    const { rows: added } = await sql<{ seq: number }>`
-      with last as (select coalesce(max(seq), 0) as seq from ${logs} where ${run} = ${of.id})
-      insert into ${logs} (${run}, seq, org_id, level, message, fields)
-      select b.id, last.seq + l.place, b.org_id, l.line->>'level', l.line->>'message', l.line->'fields'
-      from ${runs} b, last, jsonb_array_elements(${rows}::jsonb) with ordinality as l(line, place)
-      where b.id = ${of.id} and b.status = 'running' and b.lease_epoch = ${epoch} and last.seq + l.place <= ${MOST_LOG_LINES}
-      on conflict do nothing returning seq`.execute(db)
-    if (added.length > 0 || rows.length === 0) return true
-    if (!(await current(db, of, epoch))) return false
+  for (let attempt = 0; attempt < MOST_MEETINGS; attempt += 1) {
+    try {
+      return (await added(db, [of, epoch], lines)) || (await current(db, of, epoch))
+    } catch (error) {
+      if (brokenConstraint(error) !== `${of.kind}_logs_pkey`) throw error
+    }
   }
   return true
 }
