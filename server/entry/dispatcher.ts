@@ -2,6 +2,7 @@
 import { problemOf } from '#shared/errors.ts'
 import { type Ms, SECOND } from '#shared/units.ts'
 import type { AgentParts } from '../flow/agent-parts.ts'
+import { createBell } from '../flow/bell.ts'
 import { dispatchRuns } from '../flow/dispatch-runs.ts'
 import { settleLeases } from '../flow/settle-leases.ts'
 
@@ -15,25 +16,9 @@ export type Dispatcher = {
   close(): Promise<void>
 }
 
-type Bell = { ring(): void; heard(span: Ms, stop: AbortSignal): Promise<void> }
-
-const createBell = (parts: AgentParts): Bell => {
-  let rung = Promise.withResolvers<undefined>()
-  return {
-    ring: () => rung.resolve(undefined),
-    heard: async (span, stop) => {
-      const nap = new AbortController()
-      const end = AbortSignal.any([stop, nap.signal])
-      await Promise.race([rung.promise, parts.clock.sleep(span, end).catch(() => undefined)])
-      nap.abort()
-      rung = Promise.withResolvers<undefined>()
-    },
-  }
-}
-
 const repeat = async (
   parts: AgentParts,
-  [what, pause]: readonly [string, () => Promise<void>],
+  [what, pause]: readonly [string, () => Promise<unknown>],
   [work, stop]: readonly [() => Promise<void>, AbortSignal],
 ): Promise<void> => {
   const isOver = (): boolean => stop.aborted
@@ -50,7 +35,7 @@ const repeat = async (
 /** The first sweep begins at once. A lost LISTEN connection is made again by the driver; meanwhile sweeps find the work. */
 export const startDispatcher = async (parts: AgentParts): Promise<Dispatcher> => {
   const stop = new AbortController()
-  const bell = createBell(parts)
+  const bell = createBell(parts.clock)
   const listening = await parts.wakeups.listen({
     work: (server) => {
       if (parts.links.get(server) !== null) bell.ring()

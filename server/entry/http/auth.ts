@@ -40,6 +40,12 @@ export const callerOf = (request: FastifyRequest): Caller => {
   return caller
 }
 
+const rechecks = new WeakMap<FastifyRequest, () => Promise<boolean>>()
+
+/** For an answer that lasts: whether the token of a request is still valid, with what its route asks. */
+export const stillAllowed = async (request: FastifyRequest): Promise<boolean> =>
+  (await rechecks.get(request)?.()) ?? false
+
 const budgetKey = (request: FastifyRequest): string => {
   const caller = callers.get(request)
   return caller === undefined ? `ip:${request.ip}` : `token:${caller.token}`
@@ -92,5 +98,9 @@ export const authenticate = async (app: FastifyInstance, options: AuthOptions): 
         scopes: caller.scopes,
         project_id: caller.project,
       })
+    rechecks.set(request, async () => {
+      const now = token === null ? null : await options.tokens.find(token)
+      return now?.scopes.includes(scope) ?? false
+    })
   })
 }

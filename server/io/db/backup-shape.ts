@@ -25,7 +25,7 @@ const count = (from: unknown, name: string): number => {
   return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 ? value : 0
 }
 
-const text = (from: unknown, name: string): string => {
+export const textOf = (from: unknown, name: string): string => {
   const value = field(from, name)
   return typeof value === 'string' ? value : ''
 }
@@ -45,7 +45,7 @@ const countsOf = (from: unknown): Counts | null =>
         errors: count(from, 'errors'),
       }
 
-const reasonOf = (from: unknown): Reason | null => {
+export const reasonOf = (from: unknown): Reason | null => {
   const code = field(from, 'code')
   const message = field(from, 'message')
   return typeof code === 'string' && typeof message === 'string' ? { code, message } : null
@@ -94,9 +94,9 @@ export const shapeBackup = (row: BackupRow): Backup => ({
   counts: countsOf(row.counts),
   error_count: row.error_count,
   errors: row.errors.map((error) => ({
-    path: text(error, 'path'),
-    code: text(error, 'code'),
-    problem: text(error, 'problem'),
+    path: textOf(error, 'path'),
+    code: textOf(error, 'code'),
+    problem: textOf(error, 'problem'),
   })),
   bytes: {
     source: row.bytes_source ?? 0,
@@ -119,10 +119,11 @@ export const shapeBackup = (row: BackupRow): Backup => ({
 
 const PHASES = ['scanning', 'uploading', 'committing'] as const
 type Phase = Progress['phase']
+type Run = Table<'backups'>
 
-const isOver = (row: BackupRow): boolean => row.status !== 'pending' && row.status !== 'running'
+const isOver = (row: Run): boolean => row.status !== 'pending' && row.status !== 'running'
 
-const phaseOf = (row: BackupRow): Phase => {
+const phaseOf = (row: Run): Phase => {
   if (isOver(row)) return 'done'
   return (
     PHASES.find((phase) => phase === row.phase) ??
@@ -130,7 +131,7 @@ const phaseOf = (row: BackupRow): Phase => {
   )
 }
 
-const stepsOf = (row: BackupRow, phase: Phase): Progress['steps'] => {
+const stepsOf = (row: Run, phase: Phase): Progress['steps'] => {
   const good = row.status === 'completed' || row.status === 'partial'
   const reached = PHASES.findIndex((name) => name === (isOver(row) ? row.phase : phase))
   return PHASES.map((name, at) => {
@@ -146,7 +147,7 @@ const stepsOf = (row: BackupRow, phase: Phase): Progress['steps'] => {
 }
 
 /** `now` decides how long it has run so far; the bytes still to come are not known before the scan is over. */
-export const shapeProgress = (row: BackupRow, now: Date): Progress => {
+export const shapeProgress = (row: Run, now: Date): Progress => {
   const phase = phaseOf(row)
   const steps = stepsOf(row, phase)
   const end = row.completed_at ?? now

@@ -24,6 +24,7 @@ type BackupRun = {
   gc_floor: number | null
   phase: string | null
   progress: Default<JsonObject>
+  progress_no: Default<number>
   finish: JsonObject | null
 }
 
