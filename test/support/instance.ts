@@ -15,6 +15,8 @@ const UNLIMITED = { HOLDFAST_RATE_LIMIT: '1000000' }
 export type InstanceOptions = {
   /** `serve` on this database instead of `up`: there is no storage then but those that are added. */
   readonly databaseUrl?: string
+  /** What `up` is to back up, with the agent that it keeps. */
+  readonly paths?: readonly string[]
   /** More of the environment of the control plane. */
   readonly env?: Readonly<Record<string, string>>
 }
@@ -120,7 +122,7 @@ type Place = { readonly data: string; readonly kit: string }
 /** `serve` writes no note of where it is: it says so. */
 const startProcess = (
   { data, kit }: Place,
-  { databaseUrl, env }: InstanceOptions,
+  { databaseUrl, env, paths = [] }: InstanceOptions,
 ): { child: ChildProcess; address: () => string | null } => {
   const args = ['--data', data, '--kit', kit]
   if (databaseUrl !== undefined) {
@@ -133,7 +135,7 @@ const startProcess = (
     return { child, address: () => /runs at (http:\S+)\n/.exec(said())?.[1] ?? null }
   }
   const place = join(data, 'control-plane.json')
-  const child = program('server/main.ts', { args: ['up', ...args], env })
+  const child = program('server/main.ts', { args: ['up', ...args, ...paths], env })
   const read = (): string => (JSON.parse(readFileSync(place, 'utf8')) as { url: string }).url
   return { child, address: () => (existsSync(place) ? read() : null) }
 }
