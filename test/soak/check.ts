@@ -7,7 +7,12 @@ export type CaseResult = {
   readonly kind: string
   /** What was promised and not kept, a sentence each; empty when all is well. */
   readonly violations: readonly string[]
+  /** What happened, for a line of its own. */
+  readonly facts?: Readonly<Record<string, string | number>>
 }
+
+/** Options of a check as they were given, or their defaults. */
+export type Chosen = Readonly<Record<string, string>>
 
 /** What many cases share: it is made from the seed alone, so that any case can be repeated by its number. */
 export type SoakRound = {
@@ -20,6 +25,10 @@ export type SoakCheck = {
   readonly about: string
   /** A case that takes longer hangs. */
   readonly deadline: Ms
+  /** Options of its own, each with its default: `{ victim: 'all' }` is `--victim all`. */
+  readonly options?: Chosen
+  /** How many cases make a run, where that is not a matter of time. Throws what is wrong with `chosen`. */
+  count?(chosen: Chosen): number
   /** Round `index`; `folder` is empty and removed afterwards. */
-  round(index: number, chance: Seeded, folder: string): Promise<SoakRound>
+  round(index: number, chance: Seeded, folder: string, chosen: Chosen): Promise<SoakRound>
 }

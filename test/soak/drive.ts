@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { problemOf } from '#shared/errors.ts'
 import { seeded } from '../support/seeded.ts'
-import type { CaseResult, SoakCheck, SoakRound } from './check.ts'
+import type { CaseResult, Chosen, SoakCheck, SoakRound } from './check.ts'
 
 export type SoakPlan = {
   readonly name: string
@@ -13,7 +13,10 @@ export type SoakPlan = {
   readonly more: (cases: number) => boolean
   /** Only this case. */
   readonly only?: number
+  readonly chosen?: Chosen
   readonly tell?: (text: string) => void
+  /** After each case. */
+  readonly done?: (number: number, result: CaseResult) => void
 }
 
 export type SoakResult = {
@@ -35,6 +38,7 @@ export const drive = async (check: SoakCheck, plan: SoakPlan): Promise<SoakResul
   const take = (number: number, result: CaseResult): void => {
     cases += 1
     kinds[result.kind] = (kinds[result.kind] ?? 0) + 1
+    plan.done?.(number, result)
     if (result.violations.length === 0) return
     violations += 1
     if (failures.length < KEPT) failures.push({ case: number, violations: result.violations })
@@ -42,11 +46,12 @@ export const drive = async (check: SoakCheck, plan: SoakPlan): Promise<SoakResul
     for (const line of result.violations.slice(0, KEPT)) plan.tell?.(`  ${line}`)
   }
   const chance = seeded(`${plan.name} ${plan.seed}`)
+  const chosen = { ...check.options, ...plan.chosen }
   let number = 0
   for (let index = 0; plan.more(cases); index += 1) {
     const folder = mkdtempSync(join(tmpdir(), `holdfast-soak-${plan.name}-`))
     try {
-      const round = await check.round(index, chance.fork(`round ${index}`), folder)
+      const round = await check.round(index, chance.fork(`round ${index}`), folder, chosen)
       try {
         for (let i = 0; i < round.cases && plan.more(cases); i += 1, number += 1) {
           if (plan.only !== undefined && plan.only !== number) continue

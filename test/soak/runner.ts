@@ -1,12 +1,14 @@
 /**
  * `npm run soak -- NAME [--minutes N] [--seed S] [--case N] [--json]`: repeats one randomised check until its time is
- * over. The last line is JSON: name, seed, cases, violations. Exit code 1 on a violation.
+ * over, or as often as it says. A check may have options of its own. The last line is JSON: name, seed, cases,
+ * violations. Exit code 1 on a violation.
  */
 import { randomBytes } from 'node:crypto'
 import { existsSync, readdirSync } from 'node:fs'
 import { parseArgs } from 'node:util'
+import { problemOf } from '#shared/errors.ts'
 import { MINUTE, SECOND } from '#shared/units.ts'
-import type { SoakCheck } from './check.ts'
+import type { CaseResult, Chosen, SoakCheck } from './check.ts'
 import { drive } from './drive.ts'
 
 const isModule = (value: unknown): value is { readonly check: SoakCheck } =>
@@ -27,49 +29,113 @@ const load = async (name: string): Promise<SoakCheck | null> => {
   return isModule(module) ? module.check : null
 }
 
-const run = async (): Promise<number> => {
-  const { values, positionals } = parseArgs({
-    allowPositionals: true,
+type Asked = {
+  readonly name: string
+  readonly seed: string
+  readonly json: boolean
+  readonly only: number | null
+  /** Null: as long as the check says, or a minute. */
+  readonly minutes: number | null
+  readonly chosen: Chosen
+}
+
+const COMMON = {
+  minutes: { type: 'string' },
+  seed: { type: 'string' },
+  case: { type: 'string' },
+  json: { type: 'boolean' },
+} as const
+
+const numberOf = (text: string | null): number | null => (text === null ? null : Number(text))
+
+const readAsked = (name: string, check: SoakCheck, args: readonly string[]): Asked => {
+  const own = Object.entries(check.options ?? {})
+  const { values } = parseArgs({
+    args: [...args],
     options: {
-      minutes: { type: 'string', default: '1' },
-      seed: { type: 'string', default: randomBytes(4).toString('hex') },
-      case: { type: 'string' },
-      json: { type: 'boolean', default: false },
+      ...Object.fromEntries(own.map(([option]) => [option, { type: 'string' as const }])),
+      ...COMMON,
     },
   })
-  const [name = ''] = positionals
+  const given: Readonly<Record<string, unknown>> = values
+  const textOf = (option: string): string | null => {
+    const value = given[option]
+    return typeof value === 'string' ? value : null
+  }
+  return {
+    name,
+    seed: textOf('seed') ?? randomBytes(4).toString('hex'),
+    json: given['json'] === true,
+    only: numberOf(textOf('case')),
+    minutes: numberOf(textOf('minutes')),
+    chosen: Object.fromEntries(own.map(([option, usual]) => [option, textOf(option) ?? usual])),
+  }
+}
+
+/** How to ask for the same again. */
+const wordsOf = ({ name, seed, chosen }: Asked, number: number): string =>
+  [
+    `npm run soak -- ${name} --seed ${seed} --case ${number}`,
+    ...Object.entries(chosen).map(([option, value]) => `--${option} ${value}`),
+  ].join(' ')
+
+const moreOf = (check: SoakCheck, asked: Asked): ((cases: number) => boolean) => {
+  const count = asked.minutes === null ? check.count?.(asked.chosen) : undefined
+  const until = performance.now() + (asked.minutes ?? 1) * MINUTE
+  let told = performance.now()
+  return (cases) => {
+    if (!asked.json && count === undefined && performance.now() - told > 10 * SECOND) {
+      told = performance.now()
+      console.error(`${cases} cases`)
+    }
+    if (asked.only !== null) return true
+    return count === undefined ? performance.now() < until : cases < count
+  }
+}
+
+const showCase = ({ json }: Asked, number: number, { kind, facts }: CaseResult): void => {
+  if (facts === undefined) return
+  const all = { case: number, kind, ...facts }
+  if (json) console.log(JSON.stringify(all))
+  else
+    console.error(
+      Object.entries(all)
+        .map(([name, value]) => `${name} ${value}`)
+        .join(', '),
+    )
+}
+
+const run = async (): Promise<number> => {
+  const [name = '', ...args] = process.argv.slice(2)
   const check = await load(name)
   if (check === null) {
     console.error(`Usage: npm run soak -- NAME [--minutes N] [--seed S] [--case N] [--json]`)
     console.error(`NAME is one of: ${(await names()).join(', ')}`)
     return 2
   }
-  const say = (text: string): void => {
-    if (!values.json) console.error(text)
+  let asked: Asked
+  let more: (cases: number) => boolean
+  try {
+    asked = readAsked(name, check, args)
+    more = moreOf(check, asked)
+  } catch (error) {
+    console.error(problemOf(error))
+    return 2
   }
-  const { seed } = values
-  const until = performance.now() + Number(values.minutes) * MINUTE
-  let told = performance.now()
-  say(`${check.about} Seed ${seed}.`)
+  const { seed, chosen, only } = asked
+  if (!asked.json) console.error(`${check.about} Seed ${seed}.`)
   const started = performance.now()
-  const only = values.case === undefined ? {} : { only: Number(values.case) }
   const { failures, ...result } = await drive(check, {
     name,
     seed,
-    ...only,
+    chosen,
+    ...(only === null ? {} : { only }),
     tell: (text) => console.error(text),
-    more: (cases) => {
-      if (performance.now() - told > 10 * SECOND) {
-        told = performance.now()
-        say(`${cases} cases`)
-      }
-      return only.only !== undefined || performance.now() < until
-    },
+    done: (number, one) => showCase(asked, number, one),
+    more,
   })
   const [first] = failures
-  if (first !== undefined) {
-    console.error(`Again: npm run soak -- ${name} --seed ${seed} --case ${first.case}`)
-  }
+  if (first !== undefined) console.error(`Again: ${wordsOf(asked, first.case)}`)
   const seconds = Math.round((performance.now() - started) / SECOND)
   console.log(JSON.stringify({ ...result, seconds, first_failure: first?.case ?? null }))
   return result.violations === 0 && result.cases > 0 ? 0 : 1
