@@ -21,6 +21,7 @@ import { type App, buildApp, type Routes } from './entry/http/app.ts'
 import { listenOn } from './entry/http/listen.ts'
 import { backupRoutes } from './entry/http/routes/backups.ts'
 import { encryptionKeyRoutes } from './entry/http/routes/encryption-keys.ts'
+import { fileRoutes } from './entry/http/routes/files.ts'
 import { healthRoutes } from './entry/http/routes/health.ts'
 import { jobRoutes } from './entry/http/routes/jobs.ts'
 import { meRoutes } from './entry/http/routes/me.ts'
@@ -32,10 +33,13 @@ import { tokenRoutes } from './entry/http/routes/tokens.ts'
 import { type AgentParts, DEFAULT_TIMING } from './flow/agent-parts.ts'
 import { type Bootstrapped, bootstrap } from './flow/bootstrap.ts'
 import { prepareVault } from './flow/prepare-vault.ts'
+import { createDetails } from './flow/reading/backup-detail.ts'
+import { createBrowsing } from './flow/reading/browse-backup.ts'
 import { agentPortsOn } from './io/agent-ports.ts'
 import { type Base, openBase } from './io/base.ts'
 import { systemClock } from './io/clock.ts'
 import { ping } from './io/db/ping.ts'
+import { readingIn } from './io/db/reading/reading.ts'
 import { tryLock } from './io/embedded/postgres/lock.ts'
 import { BUCKET } from './io/embedded/s3-endpoint.ts'
 import { type LocalStorage, settleLocalStorage, startLocalStorage } from './io/embedded/storage.ts'
@@ -80,7 +84,7 @@ const startAgentSide = async ({ base, log, owned }: Serving): Promise<AgentSide>
 }
 
 const routesOf = (
-  { base, instance }: Serving,
+  { base, instance, log }: Serving,
   { parts, dispatcher, gate }: AgentSide,
   publicUrl: () => string,
 ): Routes[] => {
@@ -93,6 +97,9 @@ const routesOf = (
     wakeDispatcher: () => dispatcher.wake(),
     prepareVault: prepare,
   }
+  const reading = readingIn(database.db, base.sealing)
+  const browsing = createBrowsing({ reading, stores: parts.stores })
+  const details = createDetails(browsing, { clock: systemClock, log })
   const checkDatabase = async (): Promise<void> => ping(database.db)
   return [
     healthRoutes({ instance, version: VERSION, checkDatabase }),
@@ -104,7 +111,8 @@ const routesOf = (
     storageRoutes(resources.storages),
     encryptionKeyRoutes(resources.keys),
     jobRoutes(work),
-    backupRoutes(resources.backups),
+    backupRoutes({ backups: resources.backups, details }),
+    fileRoutes(browsing),
     gate.routes,
   ]
 }

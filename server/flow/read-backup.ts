@@ -21,10 +21,14 @@ import type { CommittedBackup, Reading, StoredRow } from '../ports/reading.ts'
 
 export type ReadBackupParts = { readonly reading: Reading; readonly stores: Stores }
 
-export type ReadBackup = {
+/** A backup whose record is verified. */
+export type SignedBackup = {
   readonly committed: CommittedBackup
   readonly chain: Chain
   readonly body: RecordBody
+}
+
+export type ReadBackup = SignedBackup & {
   readonly objects: ObjectReader
   readonly tree: TreeOf
 }
@@ -140,26 +144,47 @@ const managed =
     }
   }
 
-/**
- * The signed record of the backup, and readers of its tree and objects. `DAMAGED` or `MISSING_OBJECT` where it cannot be
- * believed, `STORAGE_UNAVAILABLE` where the world failed. Content opens with the managed identity, or by `openPack`.
- */
-export const readBackup = async (
+/** The signed record of the backup. `DAMAGED` or `MISSING_OBJECT` where it cannot be believed. */
+export const readSigned = async (
   parts: ReadBackupParts,
   committed: CommittedBackup,
   stop: AbortSignal,
-  openPack?: OpenPack,
-): Promise<ReadBackup> => {
-  const place = { parts, committed }
+): Promise<SignedBackup> => {
   const chain = chainOf(committed)
-  const { list, content } = await parts.reading.identities(committed.vault)
-  const body = await readRecord(place, [chain, list], stop)
-  const openers = { list, chain, openPack: openPack ?? managed(content, chain) }
-  const access = accessOf(place, openers, stop)
-  const objects = createObjectReader({ vault: committed.vault, access })
-  const tree = { objects, packs: createPackRows(objects, body.packs), fence: body.fence }
-  return { committed, chain, body, objects, tree }
+  const { list } = await parts.reading.identities(committed.vault)
+  const body = await readRecord({ parts, committed }, [chain, list], stop)
+  return { committed, chain, body }
 }
+
+export type ReadHow = {
+  readonly stop: AbortSignal
+  /** Default: the managed identity, else `KEY_REQUIRED`. */
+  readonly openPack?: OpenPack
+  /** What stands before the reader of objects, such as a cache. */
+  readonly over?: (objects: ObjectReader) => ObjectReader
+}
+
+/** Readers of what a verified record leads to. */
+export const readerOf = async (
+  parts: ReadBackupParts,
+  signed: SignedBackup,
+  { stop, openPack, over = (objects) => objects }: ReadHow,
+): Promise<ReadBackup> => {
+  const { committed, chain, body } = signed
+  const { list, content } = await parts.reading.identities(committed.vault)
+  const openers = { list, chain, openPack: openPack ?? managed(content, chain) }
+  const access = accessOf({ parts, committed }, openers, stop)
+  const objects = over(createObjectReader({ vault: committed.vault, access }))
+  const tree = { objects, packs: createPackRows(objects, body.packs), fence: body.fence }
+  return { ...signed, objects, tree }
+}
+
+/** Both. `STORAGE_UNAVAILABLE` where the world failed. */
+export const readBackup = async (
+  parts: ReadBackupParts,
+  committed: CommittedBackup,
+  how: ReadHow,
+): Promise<ReadBackup> => readerOf(parts, await readSigned(parts, committed, how.stop), how)
 
 /** The verified chain of signers of the backup's vault. */
 export const chainOf = ({ vault, signers }: CommittedBackup): Chain => {

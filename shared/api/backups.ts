@@ -1,6 +1,7 @@
 import { type Static, Type } from '../schema.ts'
 import { body, bytes, count, id, line, listQuery, name, nullable, oneOf, time } from './shapes.ts'
 import { keyType } from './encryption-keys.ts'
+import { BackupFile } from './files.ts'
 
 export const BACKUP_STATUSES = [
   'pending',
@@ -74,6 +75,14 @@ export const Backup = Type.Object({
   monitoring_available: Type.Boolean(),
 })
 
+/** One backup by itself: with the first 100 entries of its tree; all are under `/files`. */
+export const BackupDetail = Type.Object({
+  ...Backup.properties,
+  files: Type.Array(BackupFile),
+  /** Why `files` is empty though the backup has some: the storage is away, or the backup damaged. */
+  files_error: nullable(Reason),
+})
+
 export const BackupInput = body({
   name: Type.Optional(name),
   description: Type.Optional(Type.String({ maxLength: 2000 })),
@@ -108,6 +117,7 @@ export const Progress = Type.Object({
 
 export type BackupStatus = (typeof BACKUP_STATUSES)[number]
 export type Backup = Static<typeof Backup>
+export type BackupDetail = Static<typeof BackupDetail>
 export type BackupInput = Static<typeof BackupInput>
 export type BackupQuery = Static<typeof BackupQuery>
 export type Progress = Static<typeof Progress>

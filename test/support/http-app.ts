@@ -2,12 +2,14 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { StorageInput } from '#shared/api/storages.ts'
 import type { RecoveryKit } from '#shared/format/recovery-kit.ts'
 import { secret } from '#shared/secret.ts'
 import type { Log } from '#shared/world.ts'
 import { type App, buildApp } from '#server/entry/http/app.ts'
 import { backupRoutes } from '#server/entry/http/routes/backups.ts'
 import { encryptionKeyRoutes } from '#server/entry/http/routes/encryption-keys.ts'
+import { fileRoutes } from '#server/entry/http/routes/files.ts'
 import { healthRoutes } from '#server/entry/http/routes/health.ts'
 import { jobRoutes } from '#server/entry/http/routes/jobs.ts'
 import { meRoutes } from '#server/entry/http/routes/me.ts'
@@ -18,17 +20,22 @@ import { storageRoutes } from '#server/entry/http/routes/storages.ts'
 import { tokenRoutes } from '#server/entry/http/routes/tokens.ts'
 import { bootstrap } from '#server/flow/bootstrap.ts'
 import { prepareVault } from '#server/flow/prepare-vault.ts'
+import { createDetails } from '#server/flow/reading/backup-detail.ts'
+import { createBrowsing } from '#server/flow/reading/browse-backup.ts'
 import { systemClock } from '#server/io/clock.ts'
 import { migrate } from '#server/io/db/migrate.ts'
 import { type Database, openDatabase } from '#server/io/db/open.ts'
 import { ping } from '#server/io/db/ping.ts'
+import { readingIn } from '#server/io/db/reading/reading.ts'
 import { type Resources, resourcesIn } from '#server/io/db/resources.ts'
+import { storageRowsIn } from '#server/io/db/storage-settings.ts'
 import { vaultSealing } from '#server/io/db/vaults/sealing.ts'
 import { vaultsIn } from '#server/io/db/vaults/vaults.ts'
 import { type Postgres, startPostgres } from '#server/io/embedded/postgres/start.ts'
 import { systemRandom } from '#server/io/random.ts'
+import { createStores } from '#server/io/s3/stores.ts'
 import { type Sealing, sealing } from '#server/io/secrets.ts'
-import type { PrepareVault } from '#server/ports.ts'
+import type { PrepareVault, Stores } from '#server/ports.ts'
 
 export const quiet: Log = {
   debug: () => undefined,
@@ -96,6 +103,7 @@ export type TestApp = {
   readonly app: App
   readonly resources: Resources
   readonly sealing: Sealing
+  readonly stores: Stores
   readonly token: string
   readonly kit: RecoveryKit
   readonly woken: () => number
@@ -119,8 +127,8 @@ const vaultMaker = (database: Database, seal: Sealing): PrepareVault => {
 
 /** The app of an organization that was just made. `requestsPerMinute` is far above what a test needs. */
 export const startTestApp = async (
-  { database }: TestDatabase,
-  options: { readonly requestsPerMinute?: number } = {},
+  { database }: Pick<TestDatabase, 'database'>,
+  options: { readonly requestsPerMinute?: number; readonly storage?: StorageInput } = {},
 ): Promise<TestApp> => {
   const seal = sealing(secret(systemRandom(32)), systemRandom)
   const world = { sealing: seal, clock: systemClock, random: systemRandom }
@@ -128,7 +136,7 @@ export const startTestApp = async (
   const made = await bootstrap(
     { firstStart: resources.firstStart, clock: systemClock, random: systemRandom },
     {
-      storage: EMBEDDED,
+      storage: options.storage ?? EMBEDDED,
       deliver: async () => Promise.resolve(),
     },
   )
@@ -143,6 +151,10 @@ export const startTestApp = async (
     publicUrl: () => 'http://127.0.0.1:8420',
     prepareVault: vaultMaker(database, seal),
   }
+  const stores = createStores({ rows: storageRowsIn(database.db, seal), ...world })
+  const reading = readingIn(database.db, seal)
+  const browsing = createBrowsing({ reading, stores })
+  const details = createDetails(browsing, { clock: systemClock, log: quiet })
   const app = await buildApp(
     {
       tokens: resources.tokens,
@@ -164,13 +176,21 @@ export const startTestApp = async (
       storageRoutes(resources.storages),
       encryptionKeyRoutes(resources.keys),
       jobRoutes(parts),
-      backupRoutes(resources.backups),
+      backupRoutes({ backups: resources.backups, details }),
+      fileRoutes(browsing),
+      (added) => {
+        added.addHook('onClose', async () => {
+          stores.close()
+          return Promise.resolve()
+        })
+      },
     ],
   )
   return {
     app,
     resources,
     sealing: seal,
+    stores,
     token: made.token,
     kit: made.kit,
     woken: () => woken,

@@ -9,7 +9,7 @@ export const newId = <Kind extends string>(): Id<Kind> => makeId<Kind>(Date.now(
 
 /** A token of another organization, or of fewer rights, straight into the table. */
 export const addToken = async (
-  { database }: TestDatabase,
+  { database }: Pick<TestDatabase, 'database'>,
   over: { org?: OrgId; project?: ProjectId; scopes?: Scope[]; expires?: Date } = {},
 ): Promise<string> => {
   const { token, hash } = makeToken(randomBytes)

@@ -7,6 +7,7 @@ import fastify, {
   type FastifyInstance,
   type RawServerDefault,
 } from 'fastify'
+import { MAX_FILE_ID } from '#shared/api/file-ids.ts'
 import { fail } from '#shared/errors.ts'
 import type { Log } from '#shared/world.ts'
 import type { Tokens } from '../../ports.ts'
@@ -66,7 +67,8 @@ export const buildApp = async (parts: AppParts, routes: readonly Routes[]): Prom
     requestIdHeader: false,
     genReqId: (request: IncomingMessage) => given(request) ?? parts.makeRequestId(),
     trustProxy: parts.trustProxy === undefined ? false : [...parts.trustProxy],
-    routerOptions: { maxParamLength: 1024 },
+    // The id of a file of the longest path.
+    routerOptions: { maxParamLength: MAX_FILE_ID },
     frameworkErrors: (error, request, reply) => void problem(error, request, reply),
   }).withTypeProvider<TypeBoxTypeProvider>()
 
