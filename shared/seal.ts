@@ -49,15 +49,32 @@ export type SealTo = {
   readonly purpose?: string
 }
 
-/** Seals to the holder of `publicKey` (X25519, 32 bytes), from nobody: 49 bytes longer than `plaintext`. */
-export const sealTo = (publicKey: Uint8Array, plaintext: Uint8Array, how: SealTo): Uint8Array => {
-  checkLength(how.ephemeral, KEY, 'the ephemeral key')
-  checkPublicKey(publicKey, how.ephemeral)
-  const ephemeral = nacl.box.keyPair.fromSecretKey(how.ephemeral)
-  const nonce = boxNonce(ephemeral.publicKey, publicKey, how.purpose ?? '')
-  const boxed = nacl.box(plaintext, nonce, publicKey, ephemeral.secretKey)
-  return concat(Uint8Array.of(VERSION), ephemeral.publicKey, boxed)
+/**
+ * Seals several messages to the holder of `publicKey` (X25519, 32 bytes), from nobody, each 49 bytes longer than its
+ * plaintext. One ephemeral key serves them all, which spares three of four multiplications (0.5 ms each): the nonces differ
+ * because the purposes do, and a purpose that comes twice is a RangeError.
+ */
+export const sealerTo = (
+  publicKey: Uint8Array,
+  ephemeralSecret: Uint8Array,
+): ((plaintext: Uint8Array, purpose: string) => Uint8Array) => {
+  checkLength(ephemeralSecret, KEY, 'the ephemeral key')
+  checkPublicKey(publicKey, ephemeralSecret)
+  const ephemeral = nacl.box.keyPair.fromSecretKey(ephemeralSecret)
+  const shared = nacl.box.before(publicKey, ephemeral.secretKey)
+  const used = new Set<string>()
+  return (plaintext, purpose) => {
+    if (used.has(purpose)) throw new RangeError('a purpose is sealed for once')
+    used.add(purpose)
+    const nonce = boxNonce(ephemeral.publicKey, publicKey, purpose)
+    const boxed = nacl.box.after(plaintext, nonce, shared)
+    return concat(Uint8Array.of(VERSION), ephemeral.publicKey, boxed)
+  }
 }
+
+/** Seals one message. */
+export const sealTo = (publicKey: Uint8Array, plaintext: Uint8Array, how: SealTo): Uint8Array =>
+  sealerTo(publicKey, how.ephemeral)(plaintext, how.purpose ?? '')
 
 /** Opens what `sealTo` made for this key and purpose; `DAMAGED` for anything else, without saying which part is wrong. */
 export const openSealed = (secretKey: Uint8Array, sealed: Uint8Array, purpose = ''): Uint8Array => {

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import nacl from 'tweetnacl'
 import { expect, test } from 'vitest'
-import { openAtRest, openSealed, sealAtRest, sealTo } from '#shared/seal.ts'
+import { openAtRest, openSealed, sealAtRest, sealerTo, sealTo } from '#shared/seal.ts'
 
 const bytes = (length: number): fc.Arbitrary<Uint8Array> =>
   fc.uint8Array({ minLength: length, maxLength: length })
@@ -26,6 +26,20 @@ test('the holder of the key opens what was sealed to it, for the same purpose', 
     }),
     { numRuns: 20 },
   )
+})
+
+test('one sealer seals many messages as if each were alone, and nothing twice for one purpose', () => {
+  const secretKey = new Uint8Array(32).fill(3)
+  const ephemeral = new Uint8Array(32).fill(9)
+  const to = publicOf(secretKey)
+  const seal = sealerTo(to, ephemeral)
+  for (const purpose of ['a', 'b', '']) {
+    const plain = Buffer.from(`for ${purpose}`)
+    const sealed = seal(plain, purpose)
+    expect(sealed).toEqual(sealTo(to, plain, { ephemeral, purpose }))
+    expect(openSealed(secretKey, sealed, purpose)).toEqual(new Uint8Array(plain))
+    expect(() => seal(plain, purpose)).toThrow(RangeError)
+  }
 })
 
 test('another key, or another purpose, opens nothing that was sealed to a key', () => {
