@@ -40,6 +40,7 @@ export type Restores = {
   gc_floor: number
   phase: string | null
   progress: Default<JsonObject>
+  progress_no: Default<number>
   error: JsonObject | null
   counts: Default<JsonObject>
   bytes_restored: number | null

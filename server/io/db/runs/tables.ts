@@ -5,7 +5,7 @@ import { backupRun, restoreRun, type RunRef } from '../../../core/backup-machine
 
 export type Kind = RunRef['kind']
 
-export const KINDS: readonly Kind[] = ['backup']
+export const KINDS: readonly Kind[] = ['backup', 'restore']
 
 export const TABLES = {
   backup: 'backups',
