@@ -3,10 +3,11 @@ import { Failure, fail } from '../errors.ts'
 import { type Fenced, readFence } from '../format/fence.ts'
 import type { FullLocator, Locator } from '../format/locator.ts'
 import { readSegment, type SegmentLine } from '../format/segment.ts'
-import { comparePlaces, type Place, type Range, sideOf } from '../format/tree-order.ts'
+import { comparePlaces, type Place, type Range } from '../format/tree-order.ts'
 import { ahead } from './ahead.ts'
 import { factsOf, type ObjectReader } from './object.ts'
 import type { PackRows } from './packs.ts'
+import { type Scope, scopeOf } from './scope.ts'
 
 /** Entries in order, or the places `[from, to)` of which nothing is known; `to` null is the end of the tree. */
 export type TreePart =
@@ -32,18 +33,19 @@ type Reach<L> = Fenced<L> & { readonly next: Place | null }
 type Lost = Extract<TreePart, { part: 'lost' }>
 
 /**
- * The entries of `range` in order, and what is lost of it. Throws nothing for what lies in the vault. `depth`: segments
- * read ahead; 0 for who may stop after the first.
+ * The entries wanted, in order, and what is lost of them, in one walk. Throws nothing for what lies in the vault. `depth`:
+ * segments read ahead; 0 for who may stop after the first.
  */
 export async function* walkTree(
   tree: TreeOf,
-  range: Range,
+  wanted: Range | Scope,
   depth = AHEAD,
 ): AsyncGenerator<TreePart, void, void> {
+  const scope = 'holds' in wanted ? wanted : scopeOf(wanted)
   const root = { first: START, next: null, locator: tree.fence }
-  const reaches = descend(tree, { reach: root, level: null }, range)
+  const reaches = descend(tree, { reach: root, level: null }, scope)
   yield* ahead(reaches, depth, async (reach) =>
-    'part' in reach ? reach : readReach(tree, reach, range),
+    'part' in reach ? reach : readReach(tree, reach, scope),
   )
 }
 
@@ -54,11 +56,11 @@ const lost = (from: Place, to: Place | null, error: unknown): Lost => {
 
 type Node = { readonly reach: Reach<FullLocator>; readonly level: number | null }
 
-/** The tree's segments that can hold entries of the range, or what is lost with a part of the fence. */
+/** The tree's segments that can hold wanted entries, or what is lost with a part of the fence. */
 async function* descend(
   tree: TreeOf,
   node: Node,
-  range: Range,
+  scope: Scope,
 ): AsyncGenerator<Reach<Locator> | Lost, void, void> {
   const { first, next, locator } = node.reach
   let fence: ReturnType<typeof readFence>
@@ -70,11 +72,11 @@ async function* descend(
     return
   }
   if ('items' in fence) {
-    yield* touching(fence.items, next, range)
+    yield* touching(fence.items, next, scope)
     return
   }
-  for (const reach of touching(fence.children, next, range)) {
-    yield* descend(tree, { reach, level: fence.level - 1 }, range)
+  for (const reach of touching(fence.children, next, scope)) {
+    yield* descend(tree, { reach, level: fence.level - 1 }, scope)
   }
 }
 
@@ -96,27 +98,22 @@ const checkFence = (fence: ReturnType<typeof readFence>, { reach, level }: Node)
 const touching = <L>(
   items: readonly Fenced<L>[],
   end: Place | null,
-  range: Range,
-): readonly Reach<L>[] => {
-  // What ends at a single wanted entry does not hold it; what ends at the first known one of a folder may hold others.
-  const least = range.at === 'entry' ? 1 : 0
-  return items
+  scope: Scope,
+): readonly Reach<L>[] =>
+  items
     .map((item, i) => ({ ...item, next: items[i + 1]?.first ?? end }))
-    .filter(({ first, next }) => {
-      return sideOf(range, first) <= 0 && (next === null || sideOf(range, next) >= least)
-    })
-}
+    .filter(({ first, next }) => scope.touches(first, next))
 
 const readReach = async (
   { objects, packs }: TreeOf,
   reach: Reach<Locator>,
-  range: Range,
+  scope: Scope,
 ): Promise<TreePart> => {
   try {
     const row = await packs.row(reach.locator[0])
     const entries = [...readSegment(await objects.segment(row, reach.locator))]
     checkPlaces(entries, reach)
-    return { part: 'entries', entries: entries.filter((entry) => sideOf(range, entry) === 0) }
+    return { part: 'entries', entries: entries.filter((entry) => scope.holds(entry)) }
   } catch (error) {
     return lost(reach.first, reach.next, error)
   }
