@@ -11,6 +11,7 @@ import type { Log } from '#shared/world.ts'
 import { agentEnvironment, type Config, type Flags, placesIn, readConfig } from './config.ts'
 import { agentGate, type AgentGate } from './entry/agents.ts'
 import { type Dispatcher, startDispatcher } from './entry/dispatcher.ts'
+import { askLine } from './entry/cli/ask.ts'
 import type { DeskParts } from './entry/cli/desk.ts'
 import { openVault, runReader } from './entry/cli/open.ts'
 import type { Plane } from './entry/cli/plane.ts'
@@ -32,6 +33,7 @@ import { storageRoutes } from './entry/http/routes/storages.ts'
 import { tokenRoutes } from './entry/http/routes/tokens.ts'
 import { type AgentParts, DEFAULT_TIMING } from './flow/agent-parts.ts'
 import { type Bootstrapped, bootstrap } from './flow/bootstrap.ts'
+import { PATIENCE } from './flow/change-storage.ts'
 import { prepareVault } from './flow/prepare-vault.ts'
 import { createDetails } from './flow/reading/backup-detail.ts'
 import { createBrowsing } from './flow/reading/browse-backup.ts'
@@ -49,6 +51,7 @@ import { createPrivate, makeFolder } from './io/private-file.ts'
 import { systemRandom } from './io/random.ts'
 import { announce, readRunning } from './io/running-file.ts'
 import type { PrepareVault } from './ports.ts'
+import type { StorageTests } from './ports/storage-tests.ts'
 
 const VERSION = '0.1.0'
 const LAUNCHER = fileURLToPath(new URL('../deploy/bin/holdfast.js', import.meta.url))
@@ -71,6 +74,7 @@ type AgentSide = {
   readonly parts: AgentParts
   readonly gate: AgentGate
   readonly dispatcher: Dispatcher
+  readonly storageTests: StorageTests
 }
 
 /** The loops that give runs to agents, and the gate where agents come in. */
@@ -80,12 +84,17 @@ const startAgentSide = async ({ base, log, owned }: Serving): Promise<AgentSide>
   const parts = { ...ports, log, clock: systemClock, random: systemRandom, timing: DEFAULT_TIMING }
   const dispatcher = await startDispatcher(parts)
   owned.defer(async () => dispatcher.close())
-  return { parts, dispatcher, gate: agentGate(parts, () => dispatcher.wake()) }
+  return {
+    parts,
+    dispatcher,
+    gate: agentGate(parts, () => dispatcher.wake()),
+    storageTests: ports.stores.tests,
+  }
 }
 
 const routesOf = (
   { base, instance, log }: Serving,
-  { parts, dispatcher, gate }: AgentSide,
+  { parts, dispatcher, gate, storageTests }: AgentSide,
   publicUrl: () => string,
 ): Routes[] => {
   const { resources, database } = base
@@ -93,6 +102,8 @@ const routesOf = (
   const work = {
     ...resources,
     clock: systemClock,
+    storageTests,
+    patience: PATIENCE,
     publicUrl,
     wakeDispatcher: () => dispatcher.wake(),
     prepareVault: prepare,
@@ -108,7 +119,7 @@ const routesOf = (
     tokenRoutes(work),
     projectRoutes(resources.projects),
     serverRoutes(work),
-    storageRoutes(resources.storages),
+    storageRoutes(work),
     encryptionKeyRoutes(resources.keys),
     jobRoutes(work),
     backupRoutes({ backups: resources.backups, details }),
@@ -274,6 +285,9 @@ const desk: DeskParts = {
   },
   readText: async (file) => readFile(file, 'utf8'),
   reader: async (args, input) => runReader(AGENT, args, input),
+  random: systemRandom,
+  now: () => systemClock.now(),
+  ask: askLine,
 }
 
 const code = await runProgram(

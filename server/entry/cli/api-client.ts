@@ -22,12 +22,8 @@ export type Api = {
     stop: AbortSignal,
   ): Promise<Static<S>>
   remove(path: string, stop: AbortSignal): Promise<void>
-  /** One page of a list, and where the next one begins. */
-  page<S extends TSchema>(
-    path: string,
-    schema: S,
-    stop: AbortSignal,
-  ): Promise<{ readonly items: readonly Static<S>[]; readonly next: string | null }>
+  /** The whole answer, with its `meta`. */
+  answer<S extends TSchema>(path: string, schema: S, stop: AbortSignal): Promise<Static<S>>
 }
 
 const DEADLINE = 30 * SECOND
@@ -68,11 +64,6 @@ const readJson = async (response: Response): Promise<unknown> => {
   }
 }
 
-const Next = Type.Object({
-  meta: Type.Object({ next_cursor: Type.Union([Type.String(), Type.Null()]) }),
-})
-const parseNext = parser(Next)
-
 const dataIn = (body: unknown): unknown =>
   typeof body === 'object' && body !== null && 'data' in body ? body.data : undefined
 
@@ -105,11 +96,13 @@ export const apiClient = (url: string, token: string): Api => {
     if (!response.ok) throw refusal(url, response.status, body)
     return body
   }
-  const checked = <S extends TSchema>(body: unknown, schema: S): Static<S> => {
-    const parsed = parser(schema)(dataIn(body))
+  const fitting = <S extends TSchema>(body: unknown, schema: S): Static<S> => {
+    const parsed = parser(schema)(body)
     if ('ok' in parsed) return parsed.ok
     throw unreachable(url, new Error(`its answer has a wrong field: ${parsed.field}`))
   }
+  const checked = <S extends TSchema>(body: unknown, schema: S): Static<S> =>
+    fitting(dataIn(body), schema)
   return {
     url,
     get: async (path, schema, stop) => checked(await ask({ method: 'GET', path }, stop), schema),
@@ -120,12 +113,7 @@ export const apiClient = (url: string, token: string): Api => {
     remove: async (path, stop) => {
       await ask({ method: 'DELETE', path }, stop)
     },
-    page: async (path, schema, stop) => {
-      const body = await ask({ method: 'GET', path }, stop)
-      const next = parseNext(body)
-      const items: readonly Static<typeof schema>[] = checked(body, listOf(schema))
-      return { items, next: 'ok' in next ? next.ok.meta.next_cursor : null }
-    },
+    answer: async (path, schema, stop) => fitting(await ask({ method: 'GET', path }, stop), schema),
   }
 }
 

@@ -1,11 +1,14 @@
 /** What the commands that speak to a control plane share: how it is found, and how their answers are given. */
 import type { Command } from 'commander'
 import { fail } from '#shared/errors.ts'
+import type { Ms } from '#shared/units.ts'
+import type { Random } from '#shared/world.ts'
 import { type Api, apiClient } from './api-client.ts'
 import type { Running } from './plane.ts'
 import { type Screen, screenOn } from './screen.ts'
 import { INTERRUPTED, onSignals } from './signals.ts'
 import { EXIT } from './exit-codes.ts'
+import type { ReaderRun } from './open.ts'
 
 /** Flags of every such command. A token is never one of them: other users of the machine can read arguments. */
 export type Common = {
@@ -24,8 +27,12 @@ export type DeskParts = {
     readToken(): Promise<string | null>
   }
   readonly readText: (file: string) => Promise<string>
-  /** Starts the agent's program with `input` on its stdin and our terminal; its exit code. */
-  readonly reader: (args: readonly string[], input: string) => Promise<number>
+  /** Starts the agent's program with `input` on its stdin and our terminal. */
+  readonly reader: (args: readonly string[], input: string) => Promise<ReaderRun>
+  readonly random: Random
+  readonly now: () => Ms
+  /** A line that a person types. */
+  readonly ask: (question: string) => Promise<string>
 }
 
 export type Desk = {

@@ -6,19 +6,23 @@ import { constants } from 'node:os'
 export const openVault = async (program: string, args: readonly string[]): Promise<number> =>
   follow(spawn(process.execPath, [program, 'open', ...args], { stdio: 'inherit' }))
 
-/** The same program with `input` on its stdin: keys and URLs are never arguments. */
+export type ReaderRun = { readonly code: number; readonly result: string }
+
+/** The same program with `input` on its stdin (keys and URLs are never arguments), and what it gives on descriptor 3. */
 export const runReader = async (
   program: string,
   args: readonly string[],
   input: string,
-): Promise<number> => {
+): Promise<ReaderRun> => {
   const child = spawn(process.execPath, [program, ...args], {
-    stdio: ['pipe', 'inherit', 'inherit'],
+    stdio: ['pipe', 'inherit', 'inherit', 'pipe'],
   })
   // A child that ends early says why itself.
-  child.stdin.on('error', () => undefined)
-  child.stdin.end(input)
-  return follow(child)
+  child.stdin?.on('error', () => undefined)
+  child.stdin?.end(input)
+  let result = ''
+  child.stdio[3]?.on('data', (data: Buffer) => (result += data.toString('utf8')))
+  return { code: await follow(child), result }
 }
 
 /** 128 + n for signal n, as a shell says it. */

@@ -2,6 +2,10 @@
 import { Command, CommanderError } from 'commander'
 import { Failure, problemOf } from '#shared/errors.ts'
 import { registerBackup } from './commands/backup.ts'
+import { registerGet } from './commands/get.ts'
+import { registerKeys } from './commands/keys.ts'
+import { registerLs } from './commands/ls.ts'
+import { registerRestore } from './commands/restore.ts'
 import { registerToken } from './commands/token.ts'
 import type { DeskParts, Register } from './desk.ts'
 import { EXIT, exitOfError } from './exit-codes.ts'
@@ -16,7 +20,14 @@ export type Actions = {
 }
 
 /** The commands that speak to a control plane, in the order of the help. */
-const REMOTE: readonly Register[] = [registerBackup, registerToken]
+const REMOTE: readonly Register[] = [
+  registerBackup,
+  registerLs,
+  registerRestore,
+  registerGet,
+  registerKeys,
+  registerToken,
+]
 
 type Flags = { data?: string; kit?: string; exit?: boolean; json?: boolean }
 

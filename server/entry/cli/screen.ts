@@ -1,6 +1,7 @@
 /** Where people read: plain lines, and one line that changes in place on a terminal. */
 import { type Options, type Params, SingleBar } from 'cli-progress'
 import type { Progress } from '#shared/api/backups.ts'
+import type { Restore } from '#shared/api/restores.ts'
 import { formatBytes, formatCount, SECOND } from '#shared/units.ts'
 
 export type Screen = {
@@ -31,7 +32,6 @@ const PHASES: Readonly<Record<Progress['phase'], string>> = {
 
 /** `reading  12,345 files  1.2 GiB  35.1 MiB/s  new 200.0 MiB`: what is known while the whole is not. */
 const facts = (progress: Progress): string => {
-  if (progress.phase === 'waiting') return PHASES.waiting
   const { bytes, elapsed_seconds: seconds } = progress
   const files = (progress.counts?.files ?? 0) + (progress.counts?.others ?? 0)
   return [
@@ -42,24 +42,25 @@ const facts = (progress: Progress): string => {
   ].join('  ')
 }
 
-export type ProgressView = { show(progress: Progress): void; end(): void }
+/** What a view shows of long work. `share`: how much of it is done, 0 to 1; null where the whole is not known. */
+type Meter = { readonly share: number | null; readonly phase: string; readonly facts: string }
+type MeterView = { show(now: Meter): void; end(): void }
 
 const BAR = 20
 const PLAIN_EVERY = 5 * SECOND
+const STEPS = 1000
 
-/** `expected`: bytes of the sources at the last backup, or 0 when there was none. */
-const bar = (screen: Screen, expected: number): ProgressView => {
-  let latest: Progress | null = null
+const bar = (screen: Screen): MeterView => {
+  let latest: Meter | null = null
   const format = (_: Options, params: Params): string => {
-    if (latest === null) return PHASES.waiting
-    const known = expected > 0 && latest.phase !== 'waiting'
-    // The whole is a guess from the last time, so only the end of it is the end.
-    const share = Math.min(latest.phase === 'done' ? 1 : 0.99, params.progress)
+    if (latest === null) return ''
+    const share = params.progress
     const full = Math.round(share * BAR)
-    const meter = known
-      ? `[${'='.repeat(full)}${' '.repeat(BAR - full)}] ${String(Math.floor(share * 100)).padStart(3)}%  `
-      : ''
-    return clip(`${meter}${facts(latest)}`, screen.columns - 1)
+    const meter =
+      latest.share === null
+        ? ''
+        : `[${'='.repeat(full)}${' '.repeat(BAR - full)}] ${String(Math.floor(share * 100)).padStart(3)}%  `
+    return clip(`${meter}${latest.facts === '' ? latest.phase : latest.facts}`, screen.columns - 1)
   }
   const view = new SingleBar({
     stream: screen.out,
@@ -71,33 +72,88 @@ const bar = (screen: Screen, expected: number): ProgressView => {
     gracefulExit: false,
     linewrap: true,
   })
-  view.start(Math.max(1, expected), 0)
+  view.start(STEPS, 0)
   return {
-    show: (progress) => {
-      latest = progress
-      view.update(Math.min(progress.bytes.source, Math.max(1, expected)))
+    show: (now) => {
+      latest = now
+      view.update(Math.floor((now.share ?? 0) * STEPS))
     },
     end: () => view.stop(),
   }
 }
 
-const lines = (screen: Screen, now: () => number): ProgressView => {
+const lines = (screen: Screen, now: () => number): MeterView => {
   let said = now()
-  let phase: Progress['phase'] | null = null
+  let last: string | null = null
   return {
-    show: (progress) => {
-      const changed = progress.phase !== phase
-      if (progress.phase === 'done' || (!changed && now() - said < PLAIN_EVERY)) return
+    show: ({ phase, facts: text }) => {
+      const changed = phase !== last
+      if (!changed && now() - said < PLAIN_EVERY) return
       said = now()
-      phase = progress.phase
-      screen.say(
-        changed || phase === 'waiting' ? PHASES[phase] : `${PHASES[phase]}: ${facts(progress)}`,
-      )
+      last = phase
+      screen.say(changed || text === '' ? phase : `${phase}: ${text}`)
     },
     end: () => undefined,
   }
 }
 
 /** A live bar on a terminal, else a plain line every few seconds. */
-export const progressView = (screen: Screen, expected: number): ProgressView =>
-  screen.out.isTTY ? bar(screen, expected) : lines(screen, () => performance.now())
+const meterView = (screen: Screen): MeterView =>
+  screen.out.isTTY ? bar(screen) : lines(screen, () => performance.now())
+
+/** The whole is a guess or still grows, so only the end of it is the end. */
+const shareOf = (done: number, total: number): number => Math.min(0.99, done / total)
+
+export type ProgressView = { show(progress: Progress): void; end(): void }
+
+/** `expected`: bytes of the sources at the last backup, or 0 when there was none. */
+export const progressView = (screen: Screen, expected: number): ProgressView => {
+  const view = meterView(screen)
+  return {
+    show: (progress) => {
+      const { phase, bytes } = progress
+      if (phase === 'done') return
+      const known = expected > 0 && phase !== 'waiting'
+      view.show({
+        share: known ? shareOf(bytes.source, expected) : null,
+        phase: PHASES[phase],
+        facts: phase === 'waiting' ? '' : facts(progress),
+      })
+    },
+    end: () => view.end(),
+  }
+}
+
+const RESTORE_PHASES: Readonly<Record<Restore['phase'], string>> = {
+  waiting: 'waiting for the agent',
+  checking: 'looking what is wanted',
+  restoring: 'restoring',
+  finishing: 'setting times and owners',
+  done: 'done',
+}
+
+const restoreFacts = ({ counts, bytes }: Restore): string =>
+  counts === null
+    ? ''
+    : [
+        `${formatCount(counts.files)} files`,
+        formatBytes(bytes.restored),
+        `fetched ${formatBytes(bytes.fetched)}`,
+        ...(counts.failed === 0 ? [] : [`${formatCount(counts.failed)} failed`]),
+      ].join('  ')
+
+export const restoreView = (screen: Screen): { show(restore: Restore): void; end(): void } => {
+  const view = meterView(screen)
+  return {
+    show: (restore) => {
+      const { phase, bytes } = restore
+      if (phase === 'done') return
+      view.show({
+        share: bytes.total > 0 ? shareOf(bytes.restored, bytes.total) : null,
+        phase: RESTORE_PHASES[phase],
+        facts: phase === 'waiting' ? '' : restoreFacts(restore),
+      })
+    },
+    end: () => view.end(),
+  }
+}
