@@ -20,26 +20,18 @@ import { type Served, serve } from './entry/cli/serve.ts'
 import { up } from './entry/cli/up.ts'
 import { type App, buildApp, type Routes } from './entry/http/app.ts'
 import { listenOn } from './entry/http/listen.ts'
-import { backupRoutes } from './entry/http/routes/backups.ts'
-import { encryptionKeyRoutes } from './entry/http/routes/encryption-keys.ts'
-import { fileRoutes } from './entry/http/routes/files.ts'
-import { healthRoutes } from './entry/http/routes/health.ts'
-import { jobRoutes } from './entry/http/routes/jobs.ts'
-import { meRoutes } from './entry/http/routes/me.ts'
-import { organizationRoutes } from './entry/http/routes/organization.ts'
-import { projectRoutes } from './entry/http/routes/projects.ts'
-import { serverRoutes } from './entry/http/routes/servers.ts'
-import { storageRoutes } from './entry/http/routes/storages.ts'
-import { tokenRoutes } from './entry/http/routes/tokens.ts'
+import { apiRoutes } from './entry/http/routes.ts'
 import { type AgentParts, DEFAULT_TIMING } from './flow/agent-parts.ts'
 import { type Bootstrapped, bootstrap } from './flow/bootstrap.ts'
 import { PATIENCE } from './flow/change-storage.ts'
+import { createFollowing } from './flow/follow.ts'
 import { prepareVault } from './flow/prepare-vault.ts'
 import { createDetails } from './flow/reading/backup-detail.ts'
 import { createBrowsing } from './flow/reading/browse-backup.ts'
 import { agentPortsOn } from './io/agent-ports.ts'
 import { type Base, openBase } from './io/base.ts'
 import { systemClock } from './io/clock.ts'
+import { newsIn } from './io/db/following.ts'
 import { ping } from './io/db/ping.ts'
 import { readingIn } from './io/db/reading/reading.ts'
 import { tryLock } from './io/embedded/postgres/lock.ts'
@@ -92,14 +84,21 @@ const startAgentSide = async ({ base, log, owned }: Serving): Promise<AgentSide>
   }
 }
 
-const routesOf = (
-  { base, instance, log }: Serving,
+const routesOf = async (
+  { base, instance, log, owned }: Serving,
   { parts, dispatcher, gate, storageTests }: AgentSide,
   publicUrl: () => string,
-): Routes[] => {
+): Promise<Routes[]> => {
   const { resources, database } = base
   const prepare: PrepareVault = async (caller, of) => prepareVault(parts, caller.organization, of)
-  const work = {
+  const checkDatabase = async (): Promise<void> => ping(database.db)
+  const browsing = createBrowsing({
+    reading: readingIn(database.db, base.sealing),
+    stores: parts.stores,
+  })
+  const following = await createFollowing({ news: newsIn(database.sql), clock: systemClock, log })
+  owned.defer(async () => following.close())
+  const routes = apiRoutes({
     ...resources,
     clock: systemClock,
     storageTests,
@@ -107,25 +106,12 @@ const routesOf = (
     publicUrl,
     wakeDispatcher: () => dispatcher.wake(),
     prepareVault: prepare,
-  }
-  const reading = readingIn(database.db, base.sealing)
-  const browsing = createBrowsing({ reading, stores: parts.stores })
-  const details = createDetails(browsing, { clock: systemClock, log })
-  const checkDatabase = async (): Promise<void> => ping(database.db)
-  return [
-    healthRoutes({ instance, version: VERSION, checkDatabase }),
-    meRoutes(resources.organizations),
-    organizationRoutes(work),
-    tokenRoutes(work),
-    projectRoutes(resources.projects),
-    serverRoutes(work),
-    storageRoutes(work),
-    encryptionKeyRoutes(resources.keys),
-    jobRoutes(work),
-    backupRoutes({ backups: resources.backups, details }),
-    fileRoutes(browsing),
-    gate.routes,
-  ]
+    health: { instance, version: VERSION, checkDatabase },
+    browsing,
+    details: createDetails(browsing, { clock: systemClock, log }),
+    following,
+  })
+  return [...routes, gate.routes]
 }
 
 /** The API on its port; what it started is on `owned`. */
@@ -141,7 +127,7 @@ const startHttp = async (config: Config, serving: Serving): Promise<string> => {
       trustProxy: config.trustedProxies,
       makeRequestId: requestId,
     },
-    routesOf(serving, agents, () => config.publicUrl ?? url),
+    await routesOf(serving, agents, () => config.publicUrl ?? url),
   )
   owned.defer(async () => app.close())
   const port = await listenOn(app, { host: config.host, ...config.http })

@@ -1,5 +1,7 @@
-/** Followed things: what flow/follow.ts asks of the database. */
+/** Followed things, and their logs: what is asked of the database. */
+import type { LogLevel, LogLine } from '#shared/api/events.ts'
 import type { Position, Stand, Tracks } from '../core/follow.ts'
+import type { Page, PageRequest } from '../core/page.ts'
 
 /** One kind of things that can be followed: backups, restores, downloads. `id` is a UUID of ours; access is checked before. */
 export type Followable = {
@@ -14,3 +16,12 @@ export type News = {
   /** `heard` gets the id of the followed thing. */
   listen(heard: (id: string) => void): Promise<AsyncDisposable>
 }
+
+/** The logs of one kind of followed things; access is checked before. Lines of `level` and of what is worse. */
+export type Logs = {
+  list(id: string, page: PageRequest, level: LogLevel): Promise<Page<LogLine>>
+  /** The first ones after `seq`, at most `limit`. */
+  after(id: string, seq: number, of: LogPart): Promise<readonly LogLine[]>
+}
+
+export type LogPart = { readonly level: LogLevel; readonly limit: number }

@@ -7,22 +7,15 @@ import type { RecoveryKit } from '#shared/format/recovery-kit.ts'
 import { secret } from '#shared/secret.ts'
 import type { Log } from '#shared/world.ts'
 import { type App, buildApp } from '#server/entry/http/app.ts'
-import { backupRoutes } from '#server/entry/http/routes/backups.ts'
-import { encryptionKeyRoutes } from '#server/entry/http/routes/encryption-keys.ts'
-import { fileRoutes } from '#server/entry/http/routes/files.ts'
-import { healthRoutes } from '#server/entry/http/routes/health.ts'
-import { jobRoutes } from '#server/entry/http/routes/jobs.ts'
-import { meRoutes } from '#server/entry/http/routes/me.ts'
-import { organizationRoutes } from '#server/entry/http/routes/organization.ts'
-import { projectRoutes } from '#server/entry/http/routes/projects.ts'
-import { serverRoutes } from '#server/entry/http/routes/servers.ts'
-import { storageRoutes } from '#server/entry/http/routes/storages.ts'
-import { tokenRoutes } from '#server/entry/http/routes/tokens.ts'
+import { apiRoutes } from '#server/entry/http/routes.ts'
 import { bootstrap } from '#server/flow/bootstrap.ts'
+import { PATIENCE } from '#server/flow/change-storage.ts'
+import { createFollowing } from '#server/flow/follow.ts'
 import { prepareVault } from '#server/flow/prepare-vault.ts'
 import { createDetails } from '#server/flow/reading/backup-detail.ts'
 import { createBrowsing } from '#server/flow/reading/browse-backup.ts'
 import { systemClock } from '#server/io/clock.ts'
+import { newsIn } from '#server/io/db/following.ts'
 import { migrate } from '#server/io/db/migrate.ts'
 import { type Database, openDatabase } from '#server/io/db/open.ts'
 import { ping } from '#server/io/db/ping.ts'
@@ -128,7 +121,11 @@ const vaultMaker = (database: Database, seal: Sealing): PrepareVault => {
 /** The app of an organization that was just made. `requestsPerMinute` is far above what a test needs. */
 export const startTestApp = async (
   { database }: Pick<TestDatabase, 'database'>,
-  options: { readonly requestsPerMinute?: number; readonly storage?: StorageInput } = {},
+  options: {
+    readonly requestsPerMinute?: number
+    readonly storage?: StorageInput
+    readonly patience?: typeof PATIENCE
+  } = {},
 ): Promise<TestApp> => {
   const seal = sealing(secret(systemRandom(32)), systemRandom)
   const world = { sealing: seal, clock: systemClock, random: systemRandom }
@@ -142,19 +139,28 @@ export const startTestApp = async (
   )
   if (made === null) throw new Error('the database has an organization already')
   let woken = 0
+  const stores = createStores({ rows: storageRowsIn(database.db, seal), ...world })
+  const browsing = createBrowsing({ reading: readingIn(database.db, seal), stores })
+  const news = newsIn(database.sql)
   const parts = {
     ...resources,
     clock: systemClock,
+    storageTests: stores.tests,
+    patience: options.patience ?? PATIENCE,
     wakeDispatcher: () => {
       woken += 1
     },
     publicUrl: () => 'http://127.0.0.1:8420',
     prepareVault: vaultMaker(database, seal),
+    health: {
+      instance: 'test',
+      version: '0.0.0',
+      checkDatabase: async () => ping(database.db),
+    },
+    browsing,
+    details: createDetails(browsing, { clock: systemClock, log: quiet }),
+    following: await createFollowing({ news, clock: systemClock, log: quiet }),
   }
-  const stores = createStores({ rows: storageRowsIn(database.db, seal), ...world })
-  const reading = readingIn(database.db, seal)
-  const browsing = createBrowsing({ reading, stores })
-  const details = createDetails(browsing, { clock: systemClock, log: quiet })
   const app = await buildApp(
     {
       tokens: resources.tokens,
@@ -163,21 +169,7 @@ export const startTestApp = async (
       makeRequestId: () => 'made-request-id',
     },
     [
-      healthRoutes({
-        instance: 'test',
-        version: '0.0.0',
-        checkDatabase: async () => ping(database.db),
-      }),
-      meRoutes(resources.organizations),
-      organizationRoutes(parts),
-      tokenRoutes(parts),
-      projectRoutes(resources.projects),
-      serverRoutes(parts),
-      storageRoutes(resources.storages),
-      encryptionKeyRoutes(resources.keys),
-      jobRoutes(parts),
-      backupRoutes({ backups: resources.backups, details }),
-      fileRoutes(browsing),
+      ...apiRoutes(parts),
       (added) => {
         added.addHook('onClose', async () => {
           stores.close()

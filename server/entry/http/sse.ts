@@ -3,7 +3,6 @@
  * `data:` one line of JSON, `id:` the position after it, which comes back as `Last-Event-ID`. Comments keep the
  * connection alive. The stream closes at the end; who comes back after it gets 204, and a browser then stays away.
  */
-import { Readable } from 'node:stream'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { fail } from '#shared/errors.ts'
 import { Type } from '#shared/schema.ts'
@@ -19,9 +18,8 @@ import type { Following } from '../../flow/follow.ts'
 import type { Followable } from '../../ports/following.ts'
 import type { App } from './app.ts'
 import { callerOf, stillAllowed } from './auth.ts'
+import { textStream } from './text-stream.ts'
 
-/** A reader that takes nothing for so long is let go; it comes back with its `Last-Event-ID`. */
-const STALLED: Ms = 60 * SECOND
 /** What a browser waits before it comes back. */
 const RETRY: Ms = 2 * SECOND
 
@@ -67,20 +65,12 @@ const startOf = (request: FastifyRequest): Position | null => {
 const frame = ({ kind, position, data }: FollowEvent): string =>
   `id: ${showPosition(position)}\nevent: ${kind}\ndata: ${JSON.stringify(data)}\n\n`
 
-/** `onStalled` is called when what was yielded last is not taken in time. */
 async function* textOf(
   batches: AsyncIterable<readonly FollowEvent[]>,
-  onStalled: () => void,
 ): AsyncGenerator<string, void, undefined> {
   yield `retry: ${RETRY}\n\n`
-  for await (const events of batches) {
-    const timer = setTimeout(onStalled, STALLED)
-    try {
-      yield events.length === 0 ? ':\n\n' : events.map(frame).join('')
-    } finally {
-      clearTimeout(timer)
-    }
-  }
+  for await (const events of batches)
+    yield events.length === 0 ? ':\n\n' : events.map(frame).join('')
 }
 
 /** Closing the app ends every stream first. */
@@ -98,14 +88,12 @@ export const createStreams = (app: App, following: Following): Streams => {
         (await stillAllowed(request)) && (await watched.isVisible())
       const wish = { id, after: given ?? START, owner, allowed }
       const batches = following.follow(source, wish, gone.signal)
-      const text = textOf(batches, () => stream.destroy())
-      const stream = Readable.from(text, { objectMode: false })
       reply.raw.once('close', () => gone.abort())
       return reply
         .type('text/event-stream')
         .header('cache-control', 'no-store, no-transform')
         .header('x-accel-buffering', 'no')
-        .send(stream)
+        .send(textStream(textOf(batches)))
     },
   }
 }

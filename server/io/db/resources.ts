@@ -16,17 +16,21 @@ import type {
   Tokens,
 } from '../../ports.ts'
 import type { OwnOrganization } from '../../ports/organization.ts'
+import type { Followable, Logs } from '../../ports/following.ts'
 import type { IssuedTokens, Projects } from '../../ports/tokens.ts'
 import type { Sealing } from '../secrets.ts'
 import { backupsIn } from './backups.ts'
-import { sealCredentials } from './embedded-storage.ts'
+import { credentialSealing } from './credentials.ts'
 import { encryptionKeysIn, identityPurpose, type MakeIdentity } from './encryption-keys.ts'
 import { enrollmentTokensIn } from './enrollment-tokens.ts'
 import { firstStartIn } from './first-start.ts'
+import { followedBackups } from './followed-backups.ts'
 import { jobsIn } from './jobs.ts'
+import { logsIn } from './logs.ts'
 import { ownOrganizationIn } from './organization.ts'
 import { organizationsIn } from './organizations.ts'
 import { projectsIn } from './projects.ts'
+import { NAMES } from './runs/tables.ts'
 import type { Schema } from './schema.ts'
 import { serversIn } from './servers.ts'
 import { storagesIn } from './storages.ts'
@@ -45,6 +49,9 @@ export type Resources = {
   readonly jobs: Jobs
   readonly backups: Backups
   readonly firstStart: FirstStart
+  /** What can be followed while it runs, and the logs of it. */
+  readonly followed: { readonly backups: Followable }
+  readonly logs: { readonly backups: Logs }
 }
 
 export type World = { readonly sealing: Sealing; readonly clock: Clock; readonly random: Random }
@@ -67,9 +74,10 @@ const identityMaker =
 export const resourcesIn = (db: Kysely<Schema>, world: World): Resources => {
   const makeId = idMaker(world)
   const { random } = world
-  const seal = sealCredentials(world.sealing)
+  const credentials = credentialSealing(world.sealing)
   const makeIdentity = identityMaker(world)
-  const storages = (on: Kysely<Schema>): Storages => storagesIn(on, { seal, makeId })
+  const storages = (on: Kysely<Schema>): Storages =>
+    storagesIn(on, { sealing: credentials, makeId })
   const keys = (on: Kysely<Schema>): EncryptionKeys =>
     encryptionKeysIn(on, { makeIdentity, makeId })
   return {
@@ -84,6 +92,8 @@ export const resourcesIn = (db: Kysely<Schema>, world: World): Resources => {
     enrollments: enrollmentTokensIn(db, { random, makeId }),
     jobs: jobsIn(db, makeId),
     backups: backupsIn(db, makeId),
+    followed: { backups: followedBackups(db) },
+    logs: { backups: logsIn(db, NAMES.backup) },
     firstStart: firstStartIn(db, { random, makeId, storages, keys }),
   }
 }
