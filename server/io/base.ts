@@ -10,7 +10,7 @@ import { checkMasterKey } from './db/master-key.ts'
 import { migrate } from './db/migrate.ts'
 import { type Database, type DatabaseAddress, openDatabase } from './db/open.ts'
 import { type Resources, resourcesIn } from './db/resources.ts'
-import { startPostgres } from './embedded/postgres/start.ts'
+import { keepPostgres } from './embedded/postgres/keep.ts'
 import { systemRandom } from './random.ts'
 import { loadMasterKey, type Sealing, sealing } from './secrets.ts'
 
@@ -18,7 +18,7 @@ export type Base = {
   readonly database: Database
   readonly sealing: Sealing
   readonly resources: Resources
-  /** Settles when the embedded database died by itself. */
+  /** Settles when the embedded database died by itself and does not come back. */
   readonly broken: Promise<Error>
 }
 
@@ -34,9 +34,9 @@ const locate = async (
   if (config.databaseUrl !== null)
     return { connect: { url: textOf(config.databaseUrl) }, broken: new Promise(() => undefined) }
   const folder = placesIn(config.data).postgres
-  const postgres = await startPostgres({ folder, log, clock: systemClock }, stop)
+  const postgres = await keepPostgres({ folder, log, clock: systemClock }, stop)
   owned.defer(async () => postgres.close())
-  const broken = postgres.ended.then((problem) => fail('DATABASE_UNAVAILABLE', { problem }))
+  const broken = postgres.broken.then((problem) => fail('DATABASE_UNAVAILABLE', { problem }))
   return { connect: postgres.connect, broken }
 }
 
