@@ -10,7 +10,13 @@ import type {
 } from '#shared/api/encryption-keys.ts'
 import type { Job, JobInput, JobQuery } from '#shared/api/jobs.ts'
 import type { Enrollment, Server, ServerInput, ServerQuery } from '#shared/api/servers.ts'
-import type { Storage, StorageInput, StorageQuery } from '#shared/api/storages.ts'
+import type {
+  Storage,
+  StorageCapabilities,
+  StorageChange,
+  StorageInput,
+  StorageQuery,
+} from '#shared/api/storages.ts'
 import type { Me } from '#shared/api/tokens.ts'
 import type {
   BackupId,
@@ -64,7 +70,21 @@ export type Servers = Reads<Server, ServerId, ServerQuery> & {
 
 /** The credentials arrive in the clear and are sealed before they are stored. */
 export type Storages = Reads<Storage, StorageId, StorageQuery> & {
-  add(caller: Caller, input: StorageInput): Promise<Storage>
+  /** `capabilities`: what its test found out; `null` for one that was not tested. */
+  add(
+    caller: Caller,
+    input: StorageInput,
+    capabilities: StorageCapabilities | null,
+  ): Promise<Storage>
+  /** `RESOURCE_HAS_DEPENDENCIES` for a move while vaults lie there; `null` where there is no such storage. */
+  change(
+    caller: Caller,
+    id: StorageId,
+    change: StorageChange,
+    capabilities: StorageCapabilities | null,
+  ): Promise<Storage | null>
+  /** `RESOURCE_HAS_DEPENDENCIES` while jobs or vaults need it; `false` where there is none. */
+  remove(caller: Caller, id: StorageId): Promise<boolean>
 }
 
 /** A managed key is made and its identity sealed here; of a customer's key only the recipient is kept. */

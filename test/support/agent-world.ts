@@ -1,7 +1,7 @@
 /** An organization with a server, a storage, a key and jobs, on a database of its own; and the parts that serve agents. */
 import { createHash } from 'node:crypto'
 import type { Database } from '#server/io/db/open.ts'
-import { credentialsPurpose } from '#server/io/db/embedded-storage.ts'
+import { credentialsPurpose } from '#server/io/db/credentials.ts'
 import type { AgentParts, Timing } from '#server/flow/agent-parts.ts'
 import { agentPortsOn } from '#server/io/agent-ports.ts'
 import { systemClock } from '#server/io/clock.ts'

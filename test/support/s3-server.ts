@@ -72,7 +72,10 @@ export const sdkClient = (port: number, config: S3ClientConfig = {}): S3Client =
 export const temporaryFolder = async (): Promise<string> =>
   mkdtemp(join(tmpdir(), 'holdfast-s3-test-'))
 
-export const startS3 = async (limits: Partial<S3Limits> = {}): Promise<TestS3> => {
+export const startS3 = async (
+  limits: Partial<S3Limits> = {},
+  keys: ReadonlyMap<string, string> = KEYS,
+): Promise<TestS3> => {
   const folder = await temporaryFolder()
   const clock = shiftedClock()
   const log: LogLine[] = []
@@ -81,7 +84,7 @@ export const startS3 = async (limits: Partial<S3Limits> = {}): Promise<TestS3> =
     host: '127.0.0.1',
     port: 0,
     region: REGION,
-    keys: KEYS,
+    keys,
     clock,
     log: keptLog(log),
     limits,

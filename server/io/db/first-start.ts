@@ -89,7 +89,7 @@ export const firstStartIn = (db: Kysely<Schema>, parts: FirstStartParts): FirstS
       }
       await parts.keys(tx).add(caller, { name: 'default', type: 'managed' })
       const storage =
-        wanted.storage === null ? null : await parts.storages(tx).add(caller, wanted.storage)
+        wanted.storage === null ? null : await parts.storages(tx).add(caller, wanted.storage, null)
       return { token, storage: storage === null ? null : (storage.id as StorageId) }
     }),
 })

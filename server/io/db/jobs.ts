@@ -3,6 +3,7 @@ import type { FilesSource, Job } from '#shared/api/jobs.ts'
 import type { JobId } from '#shared/ids.ts'
 import type { Caller } from '../../core/caller.ts'
 import type { Jobs } from '../../ports.ts'
+import { hold } from './hold.ts'
 import { takeRoom } from './limits.ts'
 import { mapPage, readPage, withUniqueName } from './pages.ts'
 import type { Schema } from './schema.ts'
@@ -90,6 +91,8 @@ export const jobsIn = (db: Kysely<Schema>, makeId: () => JobId): Jobs => ({
     withUniqueName(['jobs_name', 'a job', input.name], async () =>
       db.transaction().execute(async (tx) => {
         await takeRoom(tx, caller, 'jobs')
+        const { server, storage, key } = targets
+        await hold(tx, ['server', server], ['storage', storage], ['encryption key', key])
         const id = makeId()
         await tx
           .insertInto('jobs')

@@ -1,7 +1,7 @@
 import type { Kysely } from 'kysely'
 import { fail, hasCode } from '#shared/errors.ts'
 import type { Sealing } from '../secrets.ts'
-import { credentialsPurpose } from './embedded-storage.ts'
+import { credentialsPurpose } from './credentials.ts'
 import { identityPurpose } from './encryption-keys.ts'
 import type { Schema } from './schema.ts'
 
@@ -22,6 +22,7 @@ export const checkMasterKey = async (db: Kysely<Schema>, sealing: Sealing): Prom
     .executeTakeFirst()
   const storage = await db
     .selectFrom('storages')
+    .where('deleted_at', 'is', null)
     .select(['id', 'sealed_credentials as sealed'])
     .limit(1)
     .executeTakeFirst()

@@ -1,6 +1,5 @@
 import { type Kysely, type Selectable, sql } from 'kysely'
 import type { Project } from '#shared/api/projects.ts'
-import { fail } from '#shared/errors.ts'
 import type { Id, ProjectId } from '#shared/ids.ts'
 import type { Caller } from '../../core/caller.ts'
 import type { Projects } from '../../ports/tokens.ts'
@@ -48,7 +47,7 @@ const named = async <T>(name: string, write: () => Promise<T>): Promise<T> =>
 
 type Parts = { makeId<Kind extends string>(): Id<Kind> }
 
-/** `for update` waits for whoever puts something into it just now (`holdProject`), and they for this. */
+/** Servers and tokens that are put into it just now wait for this lock, or this for them (hold.ts). */
 const remove = async (
   trx: Kysely<Schema>,
   [caller, entry]: readonly [Caller, Id<'audit entry'>],
@@ -83,22 +82,6 @@ const remove = async (
   const deed = { action: 'project.removed', details: { name: there.name } }
   await audit(trx, [caller, entry], { ...deed, subject: ['project', id] })
   return true
-}
-
-/** The project stays while this transaction lasts; one that was removed meanwhile is not there. */
-export const holdProject = async (
-  trx: Kysely<Schema>,
-  project: ProjectId | null,
-): Promise<void> => {
-  if (project === null) return
-  const there = await trx
-    .selectFrom('projects')
-    .select('id')
-    .where('id', '=', project)
-    .where('deleted_at', 'is', null)
-    .forShare()
-    .executeTakeFirst()
-  if (there === undefined) throw fail('RESOURCE_NOT_FOUND', { resource: 'project', id: project })
 }
 
 export const projectsIn = (db: Kysely<Schema>, parts: Parts): Projects => ({

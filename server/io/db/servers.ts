@@ -5,7 +5,7 @@ import type { Caller } from '../../core/caller.ts'
 import type { Servers } from '../../ports.ts'
 import { takeRoom } from './limits.ts'
 import { isoOrNull, mapPage, readPage, withUniqueName } from './pages.ts'
-import { holdProject } from './projects.ts'
+import { hold } from './hold.ts'
 import type { Schema } from './schema.ts'
 
 const shape = (row: Selectable<Schema['servers']>): Server => ({
@@ -59,7 +59,7 @@ export const serversIn = (db: Kysely<Schema>, makeId: () => ServerId): Servers =
     withUniqueName(['servers_name', 'a server', input.name], async () =>
       db.transaction().execute(async (trx) => {
         await takeRoom(trx, caller, 'servers')
-        await holdProject(trx, project)
+        if (project !== null) await hold(trx, ['project', project])
         const row = await trx
           .insertInto('servers')
           .values({

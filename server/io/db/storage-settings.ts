@@ -1,16 +1,10 @@
 /** A storage with its credentials opened: only for what talks to it. Implements `StorageRows` of io/s3/stores.ts. */
 import { type Kysely, sql } from 'kysely'
-import { fail } from '#shared/errors.ts'
 import type { StorageId } from '#shared/ids.ts'
-import { parser, Type } from '#shared/schema.ts'
 import type { StorageRows } from '../s3/stores.ts'
 import type { Sealing } from '../secrets.ts'
-import { credentialsPurpose } from './embedded-storage.ts'
+import { credentialSealing } from './credentials.ts'
 import type { Schema } from './schema.ts'
-
-const parseCredentials = parser(
-  Type.Object({ access_key_id: Type.String(), secret_access_key: Type.String() }),
-)
 
 export const storageRowsIn = (db: Kysely<Schema>, sealing: Sealing): StorageRows => ({
   load: async (storage: StorageId) => {
@@ -18,12 +12,10 @@ export const storageRowsIn = (db: Kysely<Schema>, sealing: Sealing): StorageRows
       .selectFrom('storages')
       .selectAll()
       .where('id', '=', storage)
+      .where('deleted_at', 'is', null)
       .executeTakeFirst()
     if (row === undefined) return null
-    const opened = sealing.open(credentialsPurpose(storage), row.sealed_credentials)
-    const parsed = parseCredentials(JSON.parse(Buffer.from(opened).toString('utf8')))
-    if (!('ok' in parsed))
-      throw fail('DAMAGED', { what: `the credentials of storage ${storage}`, problem: 'malformed' })
+    const credentials = credentialSealing(sealing).open(storage, row.sealed_credentials)
     return {
       name: row.name,
       endpoint: row.endpoint,
@@ -32,8 +24,8 @@ export const storageRowsIn = (db: Kysely<Schema>, sealing: Sealing): StorageRows
       prefix: row.prefix,
       pathStyle: row.path_style,
       credentials: {
-        accessKeyId: parsed.ok.access_key_id,
-        secretAccessKey: parsed.ok.secret_access_key,
+        accessKeyId: credentials.access_key_id,
+        secretAccessKey: credentials.secret_access_key,
       },
       capabilities:
         row.tested_at === null

@@ -9,7 +9,7 @@ import { hashToken, makeToken } from '../secrets.ts'
 import { audit } from './audit.ts'
 import { takeRoom } from './limits.ts'
 import { isoOrNull, mapPage, readPage } from './pages.ts'
-import { holdProject } from './projects.ts'
+import { hold } from './hold.ts'
 import type { Schema } from './schema.ts'
 
 const COLUMNS = [
@@ -99,7 +99,7 @@ export const issuedTokensIn = (db: Kysely<Schema>, parts: TokenParts): IssuedTok
   add: async (caller, wanted) =>
     db.transaction().execute(async (trx) => {
       await takeRoom(trx, caller, 'tokens')
-      await holdProject(trx, wanted.project)
+      if (wanted.project !== null) await hold(trx, ['project', wanted.project])
       const { token, hash } = makeToken(parts.random)
       const row = await trx
         .insertInto('tokens')

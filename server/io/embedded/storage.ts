@@ -72,7 +72,7 @@ const add = async (base: Base, caller: Caller, input: StorageInput): Promise<str
   for (let n = 1; ; n += 1) {
     try {
       const name = n === 1 ? input.name : `${input.name} (${n})`
-      return (await base.resources.storages.add(caller, { ...input, name })).id
+      return (await base.resources.storages.add(caller, { ...input, name }, null)).id
     } catch (error) {
       if (!hasCode(error, 'CONFLICT') || n === 100) throw error
     }

@@ -1,16 +1,28 @@
-import { many, one } from '#shared/api/shapes.ts'
-import { Storage, StorageInput, StorageQuery } from '#shared/api/storages.ts'
+import { gone, IdParams, many, one } from '#shared/api/shapes.ts'
+import {
+  Storage,
+  StorageChange,
+  StorageInput,
+  StorageQuery,
+  StorageReport,
+} from '#shared/api/storages.ts'
+import type { StorageId } from '#shared/ids.ts'
 import { pageRequest } from '../../../core/page.ts'
-import { addStorage } from '../../../flow/add-storage.ts'
-import type { Storages } from '../../../ports.ts'
+import {
+  addStorage,
+  changeStorage,
+  type StorageParts,
+  testStorage,
+} from '../../../flow/change-storage.ts'
+import { found, foundId } from '../../../flow/found.ts'
 import type { App, Routes } from '../app.ts'
 import { callerOf } from '../auth.ts'
 import { listAnswer } from '../lists.ts'
 
 const SORTABLE = ['created_at', 'name']
 
-export const storageRoutes =
-  (storages: Storages): Routes =>
+const collection =
+  (parts: StorageParts): Routes =>
   (app: App) => {
     app.get(
       '/v1/storages',
@@ -23,17 +35,74 @@ export const storageRoutes =
         return listAnswer(
           request,
           page,
-          await storages.list(callerOf(request), page, request.query),
+          await parts.storages.list(callerOf(request), page, request.query),
         )
       },
     )
     app.post(
       '/v1/storages',
       {
-        config: { scope: 'admin' },
+        config: { scope: 'admin', of: 'organization' },
         schema: { body: StorageInput, response: { 201: one(Storage) } },
       },
       async (request, reply) =>
-        reply.code(201).send({ data: await addStorage(storages, callerOf(request), request.body) }),
+        reply.code(201).send({ data: await addStorage(parts, callerOf(request), request.body) }),
     )
+  }
+
+const single =
+  (parts: StorageParts): Routes =>
+  (app: App) => {
+    app.get(
+      '/v1/storages/:id',
+      { config: { scope: 'read' }, schema: { params: IdParams, response: { 200: one(Storage) } } },
+      async (request) => ({
+        data: await found('storage', request.params.id, async (id: StorageId) =>
+          parts.storages.get(callerOf(request), id),
+        ),
+      }),
+    )
+    app.patch(
+      '/v1/storages/:id',
+      {
+        config: { scope: 'admin', of: 'organization' },
+        schema: { params: IdParams, body: StorageChange, response: { 200: one(Storage) } },
+      },
+      async (request) => ({
+        data: await changeStorage(parts, callerOf(request), {
+          ...request.body,
+          id: request.params.id,
+        }),
+      }),
+    )
+    app.delete(
+      '/v1/storages/:id',
+      {
+        config: { scope: 'admin', of: 'organization' },
+        schema: { params: IdParams, response: { 204: gone } },
+      },
+      async (request, reply) => {
+        await foundId('storage', request.params.id, async (id: StorageId) =>
+          (await parts.storages.remove(callerOf(request), id)) ? id : null,
+        )
+        return reply.code(204).send(null)
+      },
+    )
+    app.post(
+      '/v1/storages/:id/test',
+      {
+        config: { scope: 'admin', of: 'organization' },
+        schema: { params: IdParams, response: { 200: one(StorageReport) } },
+      },
+      async (request) => ({
+        data: await testStorage(parts, callerOf(request), request.params.id),
+      }),
+    )
+  }
+
+export const storageRoutes =
+  (parts: StorageParts): Routes =>
+  async (app: App) => {
+    await collection(parts)(app)
+    await single(parts)(app)
   }

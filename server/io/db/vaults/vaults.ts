@@ -4,6 +4,7 @@ import { genesisFingerprint } from '#shared/format/signers.ts'
 import { recipientsFingerprint } from '#shared/format/keys.ts'
 import type { OrgId } from '#shared/ids.ts'
 import type { PreparedVault, VaultOf, Vaults } from '../../../ports.ts'
+import { hold } from '../hold.ts'
 import type { Schema } from '../schema.ts'
 import { genesisOf, openVault } from './genesis.ts'
 import { renew, type Resealed } from './renew.ts'
@@ -93,21 +94,26 @@ export const vaultsIn = (db: Kysely<Schema>, sealing: VaultSealing): Vaults => (
   add: async (organization, of, vault) => {
     const [list = ''] = vault.recipients.list
     // Index vaults_active: two callers that both make the vault meet there, and both then find the one that stayed.
-    await db
-      .insertInto('vaults')
-      .values({
-        id: vault.id,
-        org_id: organization,
-        server_id: of.server,
-        storage_id: of.storage,
-        encryption_key_id: of.key,
-        list_recipient: list,
-        sealed_list_identity: sealing.seal(vault.id, vault.identity),
-        recipients: vault.recipients,
-        catalog_epoch: sql<number>`(select catalog_epoch from organizations where id = ${organization})`,
-      })
-      .onConflict((conflict) => conflict.doNothing())
-      .execute()
+    const insert = async (trx: Kysely<Schema>): Promise<unknown> =>
+      trx
+        .insertInto('vaults')
+        .values({
+          id: vault.id,
+          org_id: organization,
+          server_id: of.server,
+          storage_id: of.storage,
+          encryption_key_id: of.key,
+          list_recipient: list,
+          sealed_list_identity: sealing.seal(vault.id, vault.identity),
+          recipients: vault.recipients,
+          catalog_epoch: sql<number>`(select catalog_epoch from organizations where id = ${organization})`,
+        })
+        .onConflict((conflict) => conflict.doNothing())
+        .execute()
+    await db.transaction().execute(async (trx) => {
+      await hold(trx, ['server', of.server], ['storage', of.storage], ['encryption key', of.key])
+      await insert(trx)
+    })
   },
   renew: async (organization, stale, id) => renew(db, { organization, stale, id }, sealing.reseal),
   genesis: async (vault) => genesisOf(db, vault),

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { CreateBucketCommand } from '@aws-sdk/client-s3'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { parseIdentity, recipientsFingerprint, type RecipientSet } from '#shared/format/keys.ts'
 import {
@@ -12,6 +13,7 @@ import {
   type TestDatabase,
 } from '../../../support/http-app.ts'
 import { addJob, addServer, newId, parts } from '../../../support/http-objects.ts'
+import { ACCESS_KEY, SECRET, startS3 } from '../../../support/s3-server.ts'
 
 let database: TestDatabase
 let api: TestApp
@@ -161,10 +163,18 @@ describe('servers, jobs and backups', () => {
 describe('secrets', () => {
   test('credentials are write-only, and neither they nor identities stand in the database in the clear', async () => {
     const canary = `canary-${randomBytes(12).toString('hex')}`
-    const added = await api.call('POST', '/v1/storages', {
-      body: { ...EMBEDDED, name: 'sealed', secret_access_key: canary },
-    })
+    const s3 = await startS3(
+      {},
+      new Map([
+        [ACCESS_KEY, SECRET],
+        [EMBEDDED.access_key_id, canary],
+      ]),
+    )
+    await s3.client().send(new CreateBucketCommand({ Bucket: EMBEDDED.bucket }))
+    const sealed = { ...EMBEDDED, name: 'sealed', endpoint: s3.endpoint, secret_access_key: canary }
+    const added = await api.call('POST', '/v1/storages', { body: sealed })
     expect(added.status).toBe(201)
+    await s3.close()
     const managed = await api.call('POST', '/v1/encryption-keys', {
       body: { name: 'sealed', type: 'managed' },
     })

@@ -4,7 +4,6 @@ import { rm } from 'node:fs/promises'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { systemClock } from '#server/io/clock.ts'
 import { systemRandom } from '#server/io/random.ts'
-import { probe } from '#server/io/s3/probe.ts'
 import { createGetSigner, createSigner, GRANT_LIFE } from '#server/io/s3/sign.ts'
 import { openS3Store, type S3Store } from '#server/io/s3/store.ts'
 import { createStores, type StorageRow } from '#server/io/s3/stores.ts'
@@ -187,12 +186,6 @@ describe('a storage', () => {
       await elsewhere.kill()
       await rm(folder, { recursive: true })
     }
-  })
-
-  test('is probed without leaving anything behind', async () => {
-    const found = await probe('test', store, [systemRandom, stop])
-    expect(found).toEqual({ conditional_put: true, clock_skew_ms: 0 })
-    expect(await Array.fromAsync(store.list('downloads/', stop))).toEqual([])
   })
 
   test('that cannot be reached, or refuses us, is STORAGE_UNAVAILABLE with its name', async () => {
