@@ -56,6 +56,11 @@ export type Reading = {
     after: number,
     limit: number,
   ): Promise<readonly PackObject[]>
+  /** Those of these numbers that the backup uses. */
+  packsAmong(
+    of: Pick<CommittedBackup, 'vault' | 'job' | 'sequence'>,
+    nos: readonly number[],
+  ): Promise<readonly PackObject[]>
   /** Held only as long as they are used. */
   identities(vault: VaultId): Promise<VaultIdentities>
   /** The files of the vault secret, the newest first; all hold the same one. */

@@ -6,7 +6,7 @@ import type { Run } from '../core/backup-machine.ts'
 import type { Wanted } from '../core/selection.ts'
 import type { AgentKeys, Reads } from '../ports.ts'
 import type { NewOpenRequest } from './open-requests.ts'
-import type { CommittedBackup, PackObject } from './reading.ts'
+import type { CommittedBackup } from './reading.ts'
 
 export type ConflictRule = 'overwrite' | 'skip' | 'refuse'
 
@@ -72,11 +72,6 @@ export type Restores = Reads<Restore, RestoreId, RestoreQuery> & {
     restore: RestoreId,
     page: number,
   ): Promise<readonly { readonly raw: string; readonly glob: boolean }[] | null>
-  /** The packs and trees of these numbers that this backup uses. */
-  objects(
-    of: Pick<CommittedBackup, 'vault' | 'job' | 'sequence'>,
-    nos: readonly number[],
-  ): Promise<readonly PackObject[]>
   /** Restores that wait for an open request whose time is over. */
   unopened(limit: number): Promise<readonly RestoreId[]>
 }

@@ -1,7 +1,8 @@
 /** A row of `backups` as the API shows it. What runs write as JSON is read tolerantly: a missing number is 0. */
 import type { Selectable } from 'kysely'
-import type { Backup, Progress, Reason } from '#shared/api/backups.ts'
+import type { Backup, Progress } from '#shared/api/backups.ts'
 import { vaultPrefix, withPrefix } from '#shared/format/layout.ts'
+import { countOf, fieldOf, reasonOf, textOf } from './json-fields.ts'
 import { isoOrNull } from './pages.ts'
 import type { Schema } from './schema.ts'
 
@@ -15,41 +16,20 @@ export type BackupRow = Table<'backups'> & {
   readonly storage_prefix: string
 }
 
-const field = (from: unknown, name: string): unknown =>
-  typeof from === 'object' && from !== null
-    ? Object.entries(from).find(([k]) => k === name)?.[1]
-    : null
-
-const count = (from: unknown, name: string): number => {
-  const value = field(from, name)
-  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 ? value : 0
-}
-
-export const textOf = (from: unknown, name: string): string => {
-  const value = field(from, name)
-  return typeof value === 'string' ? value : ''
-}
-
 type Counts = NonNullable<Backup['counts']>
 
 const countsOf = (from: unknown): Counts | null =>
-  typeof field(from, 'files') !== 'number'
+  typeof fieldOf(from, 'files') !== 'number'
     ? null
     : {
-        files: count(from, 'files'),
-        directories: count(from, 'directories'),
-        others: count(from, 'others'),
-        changed: count(from, 'changed'),
-        unchanged: count(from, 'unchanged'),
-        skipped: count(from, 'skipped'),
-        errors: count(from, 'errors'),
+        files: countOf(from, 'files'),
+        directories: countOf(from, 'directories'),
+        others: countOf(from, 'others'),
+        changed: countOf(from, 'changed'),
+        unchanged: countOf(from, 'unchanged'),
+        skipped: countOf(from, 'skipped'),
+        errors: countOf(from, 'errors'),
       }
-
-export const reasonOf = (from: unknown): Reason | null => {
-  const code = field(from, 'code')
-  const message = field(from, 'message')
-  return typeof code === 'string' && typeof message === 'string' ? { code, message } : null
-}
 
 const OPERATION = {
   pending: 'in_progress',
@@ -154,7 +134,8 @@ export const shapeProgress = (row: Run, now: Date): Progress => {
   const elapsed =
     row.started_at === null ? 0 : Math.max(0, end.getTime() - row.started_at.getTime()) / 1000
   const over = isOver(row)
-  const live = (name: string, stored: number | null): number => stored ?? count(row.progress, name)
+  const live = (name: string, stored: number | null): number =>
+    stored ?? countOf(row.progress, name)
   return {
     status: row.status,
     phase,
@@ -164,10 +145,10 @@ export const shapeProgress = (row: Run, now: Date): Progress => {
     elapsed_seconds: elapsed,
     eta_seconds: over ? 0 : null,
     ...(over ? { duration_seconds: elapsed } : {}),
-    counts: countsOf(row.counts) ?? countsOf(field(row.progress, 'counts')),
+    counts: countsOf(row.counts) ?? countsOf(fieldOf(row.progress, 'counts')),
     bytes: {
       source: live('bytes_source', row.bytes_source),
-      read: count(row.progress, 'bytes_read'),
+      read: countOf(row.progress, 'bytes_read'),
       new: live('bytes_new', row.bytes_new),
       stored: live('bytes_stored', row.bytes_stored),
     },

@@ -117,6 +117,20 @@ const packs = async (
   return rows.map(packObject)
 }
 
+const packsAmong = async (
+  db: Kysely<Schema>,
+  { vault, job, sequence }: Pick<CommittedBackup, 'vault' | 'job' | 'sequence'>,
+  nos: readonly number[],
+): Promise<readonly PackObject[]> => {
+  const { rows } = await sql<PackRow>`
+    select p.pack_no, p.class, p.object_key, p.size, p.sha256, p.header
+    from pack_refs r join packs p on p.vault_id = r.vault_id and p.pack_no = r.pack_no
+    where r.vault_id = ${vault} and r.pack_no = ${anyOf(nos)} and r.job_id = ${job}
+      and r.from_seq <= ${sequence} and (r.to_seq is null or r.to_seq > ${sequence})
+      and p.state in ('stored', 'condemned') and p.header is not null`.execute(db)
+  return rows.map(packObject)
+}
+
 type Above = { readonly after: number; readonly limit: number }
 
 const packsOf = async (
@@ -170,6 +184,7 @@ export const readingIn = (db: Kysely<Schema>, sealing: Sealing): Reading => ({
   committed: async (asker, backup) => committed(db, asker, backup),
   packs: async (vault, nos) => packs(db, vault, nos),
   packsOf: async (of, after, limit) => packsOf(db, of, { after, limit }),
+  packsAmong: async (of, nos) => packsAmong(db, of, nos),
   identities: async (vault) => identities(db, sealing, vault),
   secrets: async (vault) => secrets(db, vault),
   used: async (backup) => {
