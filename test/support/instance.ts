@@ -32,7 +32,10 @@ export type ProtectOptions = {
 }
 
 export type Protected = {
+  /** The process that runs now. */
   readonly agent: ChildProcess
+  /** Runs the agent again, after it has ended. */
+  startAgent(): void
   readonly serverId: string
   readonly jobId: string
   /** State folder of the agent. */
@@ -44,17 +47,25 @@ export type Instance = {
   readonly token: string
   readonly data: string
   readonly kit: string
+  /** The process that runs now. */
   readonly controlPlane: ChildProcess
   call(method: 'GET' | 'POST', path: string, body?: unknown): Promise<Record<string, unknown>>
   /** A new server with an agent process that is enrolled and runs; the job backs up `paths` of it. */
   protect(name: string, paths: readonly string[], options?: ProtectOptions): Promise<Protected>
   /** Starts a backup and waits for its end. */
   backup(jobId: string): Promise<Record<string, unknown>>
+  /** Ends the control plane alone, with this signal. */
+  end(signal: NodeJS.Signals): Promise<void>
+  /** Starts it again, at the same address and without paths; resolves when it is ready. */
+  start(): Promise<void>
   close(): Promise<void>
 }
 
+export const hasEnded = (child: ChildProcess): boolean =>
+  child.exitCode !== null || child.signalCode !== null
+
 export const ended = async (child: ChildProcess): Promise<number | null> => {
-  if (child.exitCode !== null || child.signalCode !== null) return child.exitCode
+  if (hasEnded(child)) return child.exitCode
   return new Promise((resolve) => child.once('exit', resolve))
 }
 
@@ -128,7 +139,7 @@ const startProcess = (
   if (databaseUrl !== undefined) {
     const child = program('server/main.ts', {
       args: ['serve', ...args],
-      env: { ...env, DATABASE_URL: databaseUrl, HOLDFAST_PORT: '0' },
+      env: { HOLDFAST_PORT: '0', ...env, DATABASE_URL: databaseUrl },
       output: 'pipe',
     })
     const said = keep(child.stdout)
@@ -148,7 +159,7 @@ const startControlPlane = async (
   const { child, address } = startProcess(place, options)
   const errors = keep(child.stderr)
   return until('the start of the control plane', async () => {
-    if (child.exitCode !== null) throw new Error(`the control plane ended: ${errors()}`)
+    if (hasEnded(child)) throw new Error(`the control plane ended: ${errors()}`)
     if (!existsSync(join(data, 'token'))) return null
     try {
       const url = address()
@@ -187,15 +198,23 @@ export const startInstance = async (
 ): Promise<Instance> => {
   const data = join(folder, 'data')
   const kit = join(folder, 'kit.txt')
-  const { child, url, token } = await startControlPlane({ data, kit }, options)
+  const place = { data, kit }
+  const first = await startControlPlane(place, options)
+  const { url, token } = first
   const call = caller(url, token)
-  const agents: ChildProcess[] = []
+  const running = { controlPlane: first.child, agents: new Set<{ child: ChildProcess }>() }
+  const stop = async (child: ChildProcess, signal: NodeJS.Signals): Promise<void> => {
+    if (!hasEnded(child)) child.kill(signal)
+    await ended(child)
+  }
   return {
     url,
     token,
     data,
     kit,
-    controlPlane: child,
+    get controlPlane() {
+      return running.controlPlane
+    },
     call,
     async protect(name, paths, { env, ...chosen } = {}) {
       const storage = chosen.storage ?? firstId(await call('GET', `/v1/storages${OLDEST}`))
@@ -209,9 +228,13 @@ export const startInstance = async (
       ) as unknown as Enrolment
       const state = join(folder, `agent-${name}`)
       await enroll({ url: chosen.url ?? url, state, env }, enrolment)
-      const agent = program('agent/main.ts', { args: ['run', '--state', state], env })
-      agent.stderr?.resume()
-      agents.push(agent)
+      const run = (): ChildProcess => {
+        const child = program('agent/main.ts', { args: ['run', '--state', state], env })
+        child.stderr?.resume()
+        return child
+      }
+      const agent = { child: run() }
+      running.agents.add(agent)
       const job = dataOf(
         await call('POST', '/v1/jobs', {
           name,
@@ -225,7 +248,17 @@ export const startInstance = async (
         const seen = dataOf(await call('GET', `/v1/servers/${serverId}`))
         return seen['status'] === 'online' ? true : null
       })
-      return { agent, serverId, state, jobId: String(job['id']) }
+      return {
+        get agent() {
+          return agent.child
+        },
+        startAgent: () => {
+          agent.child = run()
+        },
+        serverId,
+        state,
+        jobId: String(job['id']),
+      }
     },
     async backup(jobId) {
       const started = dataOf(await call('POST', `/v1/jobs/${jobId}/backups`, {}))
@@ -235,11 +268,17 @@ export const startInstance = async (
         await sleep(POLL_MS)
       }
     },
+    async end(signal) {
+      await stop(running.controlPlane, signal)
+    },
+    async start() {
+      const env = { ...options.env, HOLDFAST_PORT: new URL(url).port }
+      const again = await startControlPlane(place, { ...options, env, paths: [] })
+      running.controlPlane = again.child
+    },
     async close() {
-      for (const agent of agents) agent.kill('SIGTERM')
-      await Promise.all(agents.map(ended))
-      child.kill('SIGTERM')
-      await ended(child)
+      await Promise.all([...running.agents].map(async ({ child }) => stop(child, 'SIGTERM')))
+      await stop(running.controlPlane, 'SIGTERM')
     },
   }
 }
