@@ -30,14 +30,16 @@ export type DebianDatabase = {
 const USER = 'holdfast'
 const MOST_DUMP = 256 * 1024 * 1024
 
-type Cluster = {
+export type Cluster = {
+  readonly bin: string
   readonly root: string
   readonly data: string
   readonly socket: string
   readonly how: Partial<NonNullable<Account>> & { cwd: string; env: Record<string, string> }
 }
 
-const makeCluster = async (password: string): Promise<Cluster> => {
+/** A new one in a temporary folder; `bin` holds PostgreSQL's programs. */
+export const makeCluster = async (password: string, bin = BIN): Promise<Cluster> => {
   const root = await mkdtemp(join(tmpdir(), 'hf-deb-'))
   const [data, socket] = [join(root, 'data'), join(root, 'socket')]
   const account = await chooseAccount(data)
@@ -50,18 +52,18 @@ const makeCluster = async (password: string): Promise<Cluster> => {
   await writeFile(passwordFile, `${password}\n`)
   const how = { ...account, cwd: data, env: { LC_ALL: 'C', PATH: '/usr/bin:/bin' } }
   const auth = ['--auth-local=trust', '--auth-host=scram-sha-256', `--pwfile=${passwordFile}`]
-  await run(`${BIN}/initdb`, ['-D', data, '-U', USER, ...auth, '-E', 'UTF8', '-N'], how)
-  return { root, data, socket, how }
+  await run(`${bin}/initdb`, ['-D', data, '-U', USER, ...auth, '-E', 'UTF8', '-N'], how)
+  return { bin, root, data, socket, how }
 }
 
 /** Gives what stops it and removes it. */
-const startCluster = async (
-  { root, data, socket, how }: Cluster,
-  listen: string,
+export const startCluster = async (
+  { bin, root, data, socket, how }: Cluster,
+  settings: string,
 ): Promise<() => Promise<void>> => {
   const control = async (...words: readonly string[]): Promise<unknown> =>
-    run(`${BIN}/pg_ctl`, ['-D', data, '-w', ...words], how)
-  const options = `-k ${socket} -c fsync=off ${listen}`
+    run(`${bin}/pg_ctl`, ['-D', data, '-w', ...words], how)
+  const options = `-k ${socket} -c fsync=off ${settings}`
   await control('-l', join(data, 'log'), '-o', options, 'start')
   return async () => {
     await control('-m', 'fast', 'stop')
@@ -69,7 +71,7 @@ const startCluster = async (
   }
 }
 
-const freshPassword = (): string => randomBytes(18).toString('base64url')
+export const freshPassword = (): string => randomBytes(18).toString('base64url')
 
 /** Starts one with a new cluster in a temporary folder, reachable through a socket only. */
 export const startDebianPostgres = async (): Promise<DebianPostgres> => {
