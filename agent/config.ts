@@ -1,7 +1,9 @@
 /** What the agent is told from outside: the only reader of the environment. Flags of a command win over it. */
 import { availableParallelism } from 'node:os'
 import { fail } from '#shared/errors.ts'
+import { SECOND } from '#shared/units.ts'
 import { LEVELS, type Level } from './core/log-level.ts'
+import { type Patience, patienceOf } from './core/patience.ts'
 
 export type Config = {
   /** Folder of the agent's own files. */
@@ -10,20 +12,32 @@ export type Config = {
   /** One-time token, where it was given that way. */
   readonly token: string | null
   readonly threads: number
+  readonly patience: Patience
 }
 
 const MOST_THREADS = 64
 
+const wholeOf = (name: string, text: string, most: number): number => {
+  const value = Number(text)
+  if (!/^\d+$/.test(text) || value < 1 || value > most)
+    throw fail('VALIDATION_FAILED', {
+      field: name,
+      problem: `must be a number from 1 to ${String(most)}`,
+    })
+  return value
+}
+
+const MOST_SECONDS = 1_000_000
+
+const seconds = (name: string): number | undefined => {
+  const text = process.env[name]
+  return text === undefined ? undefined : wholeOf(name, text, MOST_SECONDS) * SECOND
+}
+
 const threadsOf = (text: string | undefined): number => {
   // Beyond eight the memory that each takes costs more than it brings, unless somebody asks for it.
   if (text === undefined) return Math.min(8, availableParallelism())
-  const threads = Number(text)
-  if (!Number.isInteger(threads) || threads < 1 || threads > MOST_THREADS)
-    throw fail('VALIDATION_FAILED', {
-      field: 'HOLDFAST_THREADS',
-      problem: `must be a number from 1 to ${String(MOST_THREADS)}`,
-    })
-  return threads
+  return wholeOf('HOLDFAST_THREADS', text, MOST_THREADS)
 }
 
 const levelOf = (text: string | undefined): Level => {
@@ -43,5 +57,6 @@ export const readConfig = (): Config => {
     logLevel: levelOf(env['HOLDFAST_LOG_LEVEL']),
     token: env['HOLDFAST_ENROLMENT_TOKEN'] ?? null,
     threads: threadsOf(env['HOLDFAST_THREADS']),
+    patience: patienceOf(seconds('HOLDFAST_PATIENCE'), seconds('HOLDFAST_UPLOAD_IDLE')),
   })
 }

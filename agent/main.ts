@@ -63,7 +63,7 @@ const run: Command = async (args, config, stop) => {
   const folder = stateOption(args) ?? config.state
   const lock = await lockFolder(folder)
   boundNursery()
-  const put = httpPut()
+  const put = httpPut(config.patience)
   try {
     const parts = {
       state: stateFolder(folder),
@@ -71,6 +71,7 @@ const run: Command = async (args, config, stop) => {
       world: worldOf(config),
       facts: machineFacts(VERSION),
       dial: dialWebSocket,
+      patience: config.patience,
       upload: put.upload,
       sealers: poolOf(config.threads),
       fs: nodeFileSystem,

@@ -30,12 +30,16 @@ export type UploadOutcome =
   | { readonly done: 'stored'; readonly etag: string }
   /** The key exists already (412): the control plane looks what is there. */
   | { readonly done: 'exists' }
-  /** `regrant`: only a newly signed grant can help. `lasting`: the store refuses, so few more tries are worth it. */
+  /**
+   * `regrant`: only a newly signed grant can help. `lasting`: the store refuses, so few more tries are worth it.
+   * `slow`: it asks for fewer requests.
+   */
   | {
       readonly done: 'failed'
       readonly problem: string
       readonly regrant: boolean
       readonly lasting: boolean
+      readonly slow: boolean
     }
 
 /** Answers to the requests of a run, by the request's type. */

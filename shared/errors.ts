@@ -42,6 +42,10 @@ export const CATALOGUE = {
     'There is no {resource} {id}.',
     'Check the id; list what there is to find it.',
   ]),
+  JOB_VERSION_NOT_FOUND: entry(404, 5, 'never', [
+    'The job {job_id} has no version {version}.',
+    'List its versions to find the one that you mean.',
+  ]),
   CONFLICT: entry(409, 1, 'after-change', [
     '{problem}.',
     'Look at the present state and decide again.',
@@ -240,6 +244,9 @@ export const isErrorCode = (text: string): text is ErrorCode => Object.hasOwn(CA
 export const hasCode = (error: unknown, code: ErrorCode): error is Failure =>
   error instanceof Failure && error.code === code
 
-/** The text of any thrown thing, for a `problem` field. */
-export const problemOf = (error: unknown): string =>
-  error instanceof Error ? error.message : String(error)
+/** The text of any thrown thing, for a `problem` field. Of several in one (a name with many addresses) each. */
+export const problemOf = (error: unknown): string => {
+  if (error instanceof AggregateError && error.message === '')
+    return [...new Set(error.errors.map(problemOf))].join('; ')
+  return error instanceof Error ? error.message : String(error)
+}

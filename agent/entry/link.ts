@@ -5,7 +5,9 @@
 import { makeId } from '#shared/ids.ts'
 import type { Challenge, Connect, Welcome } from '#shared/protocol/hello.ts'
 import type { Order, Orders } from '#shared/protocol/orders.ts'
-import { delayOf, RECONNECT } from '../core/backoff.ts'
+import { type Ms, SECOND } from '#shared/units.ts'
+import { chanceFrom, delayOf, RECONNECT } from '../core/backoff.ts'
+import type { Patience } from '../core/patience.ts'
 import type { Dial, World } from '../ports.ts'
 import { connect, type Connection } from './connection.ts'
 import { createOutbox, failureOf, type Outbox } from './outbox.ts'
@@ -41,6 +43,7 @@ export type LinkParts = {
   readonly dial: Dial
   readonly url: string
   readonly world: World
+  readonly patience: Patience
   readonly introduce: (challenge: Challenge) => Connect
   /** What the control plane says of itself; throws to leave for good. */
   readonly welcome: (welcome: Welcome) => void
@@ -78,18 +81,21 @@ const take = (state: State, order: Order): void => {
   else if (order.re !== undefined && outbox.answer(order.re, order) === 'stale') beat(state)
 }
 
-type End = { readonly opened: boolean; readonly final: Error | null }
+/** A connection that lived so long was a good one: the next try comes soon. Others count as tries in vain. */
+const STEADY = 30 * SECOND
+
+type End = { readonly steady: boolean; readonly final: Error | null }
 
 /** One connection from beginning to end. */
 const once = async (state: State, stop: AbortSignal): Promise<End> => {
   const { world, outbox, dial, url, introduce } = state
-  const end: { opened: boolean; final: Error | null } = { opened: false, final: null }
+  const end: { opened: Ms | null; final: Error | null } = { opened: null, final: null }
   const current = connect(
     { dial, url, clock: world.clock },
     {
       introduce,
       opened: (welcome) => {
-        end.opened = true
+        end.opened = world.clock.monotonic()
         state.connection = current
         world.log.info({ server: welcome.server }, 'connected')
         try {
@@ -114,26 +120,29 @@ const once = async (state: State, stop: AbortSignal): Promise<End> => {
   state.connection = null
   outbox.lost()
   if (!stop.aborted) world.log.warn({ reason }, 'the connection ended')
-  return end
+  const { opened, final } = end
+  return { steady: opened !== null && world.clock.monotonic() - opened >= STEADY, final }
 }
 
 const keepConnected = async (state: State, stop: AbortSignal): Promise<void> => {
   const { clock, random } = state.world
   for (let attempt = 1; !stop.aborted; attempt += 1) {
-    const { opened, final } = await once(state, stop)
+    const { steady, final } = await once(state, stop)
     if (final !== null) throw final
-    if (opened) attempt = 1
+    if (steady) attempt = 1
     state.outbox.review()
-    const [chance = 0] = random(1)
-    await clock.sleep(delayOf(RECONNECT, attempt, chance / 256), stop).catch(() => undefined)
+    await clock.sleep(delayOf(RECONNECT, attempt, chanceFrom(random)), stop).catch(() => undefined)
   }
 }
 
 export const createLink = (parts: LinkParts): Link => {
-  const { clock, random } = parts.world
+  const { clock, random, log } = parts.world
   const newId = (): string => makeId(clock.now(), random(10))
   const outbox = createOutbox({
-    monotonic: () => clock.monotonic(),
+    clock,
+    log,
+    chance: () => chanceFrom(random),
+    patience: parts.patience,
     newId,
     send: (report) => state.connection?.send(report),
   })

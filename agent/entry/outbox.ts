@@ -1,18 +1,29 @@
 /** What this agent has said and is still to be answered, and what it will say once it can (PROTOCOL.md, "Repetition"). */
-import { fail, isErrorCode } from '#shared/errors.ts'
+import { fail, Failure, isErrorCode, problemOf } from '#shared/errors.ts'
 import type { Refused } from '#shared/protocol/hello.ts'
 import type { Order } from '#shared/protocol/orders.ts'
 import type { Report } from '#shared/protocol/reports.ts'
-import { DAY, formatSpan, MINUTE, type Ms } from '#shared/units.ts'
+import { formatSpan, type Ms } from '#shared/units.ts'
+import type { Clock, Log } from '#shared/world.ts'
+import { delayOf, REASK } from '../core/backoff.ts'
+import { answerLimit, type Patience, patienceFor } from '../core/patience.ts'
 
 /** Made anew each time it is sent: the epoch of its run may have changed. */
 export type Build = (id: string) => Report
 
+export type Telling = 'always' | 'line' | 'fleeting'
+
+/** Called each time that a request is going to be asked again because something is away. */
+export type Troubled = (problem: Error, attempt: number) => void
+
 export type Outbox = {
-  /** Sent under one id, again on every new connection, until it is answered. */
-  readonly request: (build: Build, stop: AbortSignal) => Promise<Order>
-  /** Sent once; `fleeting` ones only if that can be at once. */
-  readonly tell: (build: Build, how: { readonly fleeting: boolean }) => void
+  /**
+   * Sent under one id, again on every new connection, until it is answered; and again after a while where the answer is
+   * that something is away just now.
+   */
+  readonly request: (build: Build, stop: AbortSignal, troubled?: Troubled) => Promise<Order>
+  /** Sent once: `fleeting` ones only if that can be at once, `line`s of a log if not too many wait. */
+  readonly tell: (build: Build, how: Telling) => void
   /** Resolves once everything told has been sent, or nothing will be any more. */
   readonly drained: () => Promise<void>
   /** The epochs of this connection are known: everything goes out that waits for them. */
@@ -27,17 +38,15 @@ export type Outbox = {
   close(): void
 }
 
-/** A request without an answer for so long is given up. */
-const LONGEST = DAY
-/** On a connection that lives, an answer that takes longer was lost; a commit may take minutes. */
-const ANSWER_LIMIT = 10 * MINUTE
-/** Told and not yet sent; more would mean that nobody listens. */
-const MOST_TOLD = 1000
+/** Told and not yet sent; more would mean that nobody listens. Lines of a log leave room for what matters. */
+const MOST: Readonly<Record<Telling, number>> = { always: 1000, line: 500, fleeting: 0 }
 
 type Pending = {
   readonly build: Build
   readonly since: Ms
   sent: Ms
+  /** How often it was sent on a connection that lived. */
+  repeated: number
   /** Its epoch was refused: the next leases bring another. */
   stale: boolean
   resolve(order: Order): void
@@ -59,7 +68,11 @@ const reasonOf = (stop: AbortSignal): Error =>
   stop.reason instanceof Error ? stop.reason : fail('CANCELED')
 
 type World = {
-  readonly monotonic: () => Ms
+  readonly clock: Clock
+  /** In [0, 1). */
+  readonly chance: () => number
+  readonly log: Log
+  readonly patience: Patience
   readonly newId: () => string
   readonly send: (report: Report) => void
 }
@@ -73,7 +86,7 @@ type Box = World & {
 }
 
 const sendPending = (box: Box, id: string, one: Pending): void => {
-  one.sent = box.monotonic()
+  one.sent = box.clock.monotonic()
   one.stale = false
   box.send(one.build(id))
 }
@@ -84,15 +97,27 @@ const wake = (box: Box): void => {
   for (const listener of waking) listener()
 }
 
-const ask = async (box: Box, build: Build, stop: AbortSignal): Promise<Order> => {
+/** One exchange: waits through lost connections for an answer, whatever it says. */
+const exchange = async (
+  box: Box,
+  [id, build]: readonly [string, Build],
+  stop: AbortSignal,
+): Promise<Order> => {
   stop.throwIfAborted()
   if (box.isClosed) throw fail('AGENT_STOPPED')
-  const id = box.newId()
-  const now = box.monotonic()
+  const now = box.clock.monotonic()
   let abandon: () => void = () => undefined
   try {
     return await new Promise((resolve, reject) => {
-      const one: Pending = { build, since: now, sent: now, stale: false, resolve, reject }
+      const one: Pending = {
+        build,
+        since: now,
+        sent: now,
+        repeated: 0,
+        stale: false,
+        resolve,
+        reject,
+      }
       abandon = () => reject(reasonOf(stop))
       stop.addEventListener('abort', abandon, { once: true })
       box.pending.set(id, one)
@@ -104,24 +129,58 @@ const ask = async (box: Box, build: Build, stop: AbortSignal): Promise<Order> =>
   }
 }
 
+/** Why it was not done, if asking again may help and there is still time for it; throws where it is over. */
+const passing = (box: Box, order: Extract<Order, { type: 'failed' }>, waited: Ms): Error => {
+  const error = failureOf(order.problem)
+  const limit = error instanceof Failure ? patienceFor(error.code, error.details, box.patience) : 0
+  if (waited >= limit) throw error
+  return error
+}
+
+const ask = async (
+  box: Box,
+  [build, troubled]: readonly [Build, Troubled],
+  stop: AbortSignal,
+): Promise<Order> => {
+  const { clock, log } = box
+  const id = box.newId()
+  let since: Ms | null = null
+  for (let attempt = 1; ; attempt += 1) {
+    const order = await exchange(box, [id, build], stop)
+    if (order.type !== 'failed') return order
+    since ??= clock.monotonic()
+    const error = passing(box, order, clock.monotonic() - since)
+    const request = build(id).type
+    log.warn({ request, attempt, problem: problemOf(error) }, 'asked in vain; asking again')
+    troubled(error, attempt)
+    await clock.sleep(delayOf(REASK, attempt, box.chance()), stop).catch(() => undefined)
+    if (stop.aborted) throw reasonOf(stop)
+  }
+}
+
 const review = (box: Box): void => {
-  const now = box.monotonic()
+  const now = box.clock.monotonic()
+  const { silent } = box.patience
   for (const [id, one] of box.pending) {
-    if (now - one.since > LONGEST) {
-      const request = one.build(id).type
-      one.reject(fail('CONTROL_PLANE_SILENT', { request, span: formatSpan(LONGEST) }))
-    } else if (box.isReady && !one.stale && now - one.sent > ANSWER_LIMIT) sendPending(box, id, one)
+    const { type } = one.build(id)
+    const limit = answerLimit(type, one.repeated)
+    if (now - one.since > silent)
+      one.reject(fail('CONTROL_PLANE_SILENT', { request: type, span: formatSpan(silent) }))
+    else if (box.isReady && !one.stale && now - one.sent > limit) {
+      one.repeated += 1
+      sendPending(box, id, one)
+    }
   }
 }
 
 const answer = (box: Box, re: string, order: Order): 'taken' | 'stale' => {
   const one = box.pending.get(re)
   if (one === undefined) return 'taken'
-  if (order.type !== 'failed') one.resolve(order)
-  else if (order.problem.code === 'LEASE_LOST') {
+  if (order.type === 'failed' && order.problem.code === 'LEASE_LOST') {
     one.stale = true
     return 'stale'
-  } else one.reject(failureOf(order.problem))
+  }
+  one.resolve(order)
   return 'taken'
 }
 
@@ -145,10 +204,11 @@ export const createOutbox = (world: World): Outbox => {
     listeners: [],
   }
   return {
-    request: async (build, stop) => await ask(box, build, stop),
-    tell: (build, { fleeting }) => {
+    request: async (build, stop, troubled = () => undefined) =>
+      await ask(box, [build, troubled], stop),
+    tell: (build, how) => {
       if (box.isReady) box.send(build(box.newId()))
-      else if (!fleeting && box.told.length < MOST_TOLD) box.told.push(build)
+      else if (box.told.length < MOST[how]) box.told.push(build)
     },
     drained: async () => {
       if (box.isClosed || box.told.length === 0) return

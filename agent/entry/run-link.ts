@@ -5,6 +5,7 @@ import type { Report, Reports } from '#shared/protocol/reports.ts'
 import type { Answers, Body, RunLink, Told } from '../ports.ts'
 import type { RestoreAnswers, RestoreLink, RestoreTold } from '../ports/restore-link.ts'
 import type { Link } from './link.ts'
+import type { Telling, Troubled } from './outbox.ts'
 
 type Head = { readonly id: string; readonly run: string; readonly epoch: number }
 type Stamps<T extends keyof Reports> = { readonly [K in T]: (head: Head, body: Body<K>) => Report }
@@ -75,30 +76,47 @@ const fitting = <A extends Order>(
   throw fail('PROTOCOL_VIOLATION', { problem: `"${order.type}" is no answer to "${type}"` })
 }
 
+const howToTell = (type: Told | RestoreTold): Telling => {
+  if (type === 'progress' || type === 'restore.progress') return 'fleeting'
+  return type === 'log' ? 'line' : 'always'
+}
+
+/** Of many tries in vain the log of the run gets the first, and then each tenth. */
+const TOLD_EACH = 10
+
+const troubledIn =
+  (tell: (type: 'log', body: Body<'log'>) => void): Troubled =>
+  (problem, attempt) => {
+    if (attempt % TOLD_EACH === 1)
+      tell('log', { level: 'warn', message: `${problem.message} Trying again.`.slice(0, 2000) })
+  }
+
 /** `epochOf` answers with the epoch that holds now; a request that is repeated goes out under the newest. */
 export const runLink = (link: Link, run: string, epochOf: () => number): RunLink => {
   const head = (id: string): Head => ({ id, run, epoch: epochOf() })
+  const tell: RunLink['tell'] = (type, body) =>
+    link.tell((id) => TELLS[type](head(id), body), howToTell(type))
+  const troubled = troubledIn(tell)
   return {
     request: async (type, body, stop) => {
-      const order = await link.request((id) => ASKS[type](head(id), body), stop)
+      const order = await link.request((id) => ASKS[type](head(id), body), stop, troubled)
       return fitting(order, FITS[type], type)
     },
-    tell: (type, body) =>
-      link.tell((id) => TELLS[type](head(id), body), { fleeting: type === 'progress' }),
+    tell,
   }
 }
 
 /** The same for a restore. */
 export const restoreLink = (link: Link, run: string, epochOf: () => number): RestoreLink => {
   const head = (id: string): Head => ({ id, run, epoch: epochOf() })
+  const tell: RestoreLink['tell'] = (type, body) =>
+    link.tell((id) => RESTORE_TELLS[type](head(id), body), howToTell(type))
+  const troubled = troubledIn(tell)
   return {
     request: async (type, body, stop) => {
-      const order = await link.request((id) => RESTORE_ASKS[type](head(id), body), stop)
+      const order = await link.request((id) => RESTORE_ASKS[type](head(id), body), stop, troubled)
       return fitting(order, RESTORE_FITS[type], type)
     },
-    tell: (type, body) => {
-      const fleeting = type === 'restore.progress'
-      link.tell((id) => RESTORE_TELLS[type](head(id), body), { fleeting })
-    },
+    tell,
   }
 }

@@ -7,6 +7,7 @@ import { fail } from '#shared/errors.ts'
 import { SECOND } from '#shared/units.ts'
 import type { VaultKeys } from '#shared/format/vault-secret.ts'
 import { createLedger, type Uses } from '../core/live.ts'
+import type { Patience } from '../core/patience.ts'
 import { createProblems, type Problems } from '../core/problems.ts'
 import { countsOf, newTally, type Tally } from '../core/progress.ts'
 import type { Sealed } from '../core/sealing.ts'
@@ -34,6 +35,7 @@ export type BackupParts = {
   readonly world: World
   readonly sealers: Sealers
   readonly upload: Upload
+  readonly patience: Patience
   readonly signer: SigningKey
   readonly organizationKey: string
   readonly host: RecordHost
@@ -248,7 +250,7 @@ export const runBackup = async (
   const vault: VaultParts = parts
   const keys = vaultKeys(vault, order.vault)
   const known = openKnown(state, order.vault.id, order.gone)
-  const uploads = createUploads({ link, upload: parts.upload, world }, crew.stop)
+  const uploads = createUploads({ ...parts, link }, crew.stop)
   const setup = {
     idKey: keys.idKey,
     chunkerKey: keys.chunkerKey,

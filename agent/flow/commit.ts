@@ -14,12 +14,14 @@ import {
 } from '#shared/format/pack-table.ts'
 import { encodeRecord, type RecordBody, type RecordHost } from '#shared/format/record.ts'
 import type { BackupStart } from '#shared/protocol/orders.ts'
+import { hasCode } from '#shared/errors.ts'
 import { changedUses, createLedger, mergeUses, type Ledger, type Uses } from '../core/live.ts'
+import { REUPLOADS } from '../core/patience.ts'
 import { reported, type Problems } from '../core/problems.ts'
 import { countsOf, type Tally } from '../core/progress.ts'
 import { sealObject } from '../core/seal-object.ts'
 import type { ParentFile } from '../core/state.ts'
-import type { RunLink, Sealing, World } from '../ports.ts'
+import type { Answers, Outgoing, RunLink, Sealing, World } from '../ports.ts'
 import type { Crew } from './crew.ts'
 import type { Known } from './known.ts'
 import type { Segments } from './stages/segments.ts'
@@ -209,15 +211,38 @@ const bodyOf = (parts: CommitParts, roots: Roots): RecordBody => {
   }
 }
 
-/** Seals, signs and stores the record; answers the SHA-256 of its object. */
-const writeRecord = async (parts: CommitParts, roots: Roots): Promise<string> => {
+/** Seals, signs and stores the record. */
+const writeRecord = async (parts: CommitParts, roots: Roots): Promise<Outgoing> => {
   const { order, signer, world, uploads } = parts
   const { content, recovery, list } = order.vault.recipients
   const plaintext = encodeRecord(bodyOf(parts, roots), signer.sign)
   const readers = [...content, ...recovery, ...list].map(parseRecipient)
   const sealed = sealObject(plaintext, readers, world.random)
-  await uploads.put({ class: 'record', no: order.sequence, ...sealed })
-  return sealed.sha256
+  const record: Outgoing = { class: 'record', no: order.sequence, ...sealed }
+  await uploads.put(record)
+  return record
+}
+
+/** Packs that are gone are told by `commit.missing`; an object that fails the commit is the record, which is put again. */
+const finish = async (parts: CommitParts, record: Outgoing): Promise<Answers['commit.finish']> => {
+  const { order, tally, problems, uploads, link, crew } = parts
+  for (let time = 1; ; time += 1) {
+    try {
+      const body = {
+        sequence: order.sequence,
+        counts: countsOf(tally),
+        bytes_source: tally.bytesSource,
+        bytes_new: tally.bytesNew,
+        bytes_stored: uploads.bytes,
+        error_count: problems.count,
+        errors: reported(problems),
+      }
+      return await link.request('commit.finish', body, crew.stop)
+    } catch (error) {
+      if (!hasCode(error, 'UPLOAD_FAILED') || time > REUPLOADS) throw error
+      await uploads.put(record)
+    }
+  }
 }
 
 /** Rows of all packs that bare locators need, ascending; packs that have none are missing. */
@@ -249,28 +274,15 @@ export const commit = async (parts: CommitParts, written: Written): Promise<Outc
   const { roots, locators } = await writeRoots(parts, written.fence, rows)
   add(structure, locators)
   await sendPages(parts, written.parent, mergeUses(written.content, structure.uses()))
-  const { tally, problems, uploads, link } = parts
-  tally.bytesStored = uploads.bytes
-  const recordSha256 = await writeRecord(parts, roots)
-  const answer = await link.request(
-    'commit.finish',
-    {
-      sequence: parts.order.sequence,
-      counts: countsOf(tally),
-      bytes_source: tally.bytesSource,
-      bytes_new: tally.bytesNew,
-      bytes_stored: uploads.bytes,
-      error_count: problems.count,
-      errors: reported(problems),
-    },
-    parts.crew.stop,
-  )
+  parts.tally.bytesStored = parts.uploads.bytes
+  const record = await writeRecord(parts, roots)
+  const answer = await finish(parts, record)
   if (answer.type === 'commit.missing') return { done: false, missing: answer.packs }
   return {
     done: true,
     sequence: answer.sequence,
     gcEpoch: answer.gc_epoch,
-    recordSha256,
+    recordSha256: record.sha256,
     structure: structure.uses(),
   }
 }

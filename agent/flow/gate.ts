@@ -1,19 +1,24 @@
 /** A bounded number of permits; whoever asks for one more waits, in order. */
 export type Gate = {
   readonly used: number
+  /** Whether somebody could enter now. */
+  readonly isFree: boolean
   enter(): Promise<void>
   /** A permit at once, even beyond the bound: for who asked `room` before. */
   take(): void
   leave(): void
   /** Resolves when fewer than all permits are used; takes none. */
   room(): Promise<void>
+  /** Another bound from now on; those inside stay. */
+  resize(permits: number): void
   /** Everyone who waits, and whoever comes, gets this error. */
   break(error: unknown): void
 }
 
 type Waiter = { readonly takes: boolean; resolve(): void; reject(error: unknown): void }
 
-export const createGate = (permits: number): Gate => {
+export const createGate = (bound: number): Gate => {
+  let permits = bound
   let used = 0
   let broken: { readonly error: unknown } | null = null
   let waiters: Waiter[] = []
@@ -33,6 +38,9 @@ export const createGate = (permits: number): Gate => {
     get used() {
       return used
     },
+    get isFree() {
+      return used < permits && waiters.length === 0
+    },
     enter: async () => {
       if (broken !== null) throw broken.error
       if (used < permits && waiters.length === 0) used += 1
@@ -48,6 +56,10 @@ export const createGate = (permits: number): Gate => {
     room: async () => {
       if (broken !== null) throw broken.error
       if (used >= permits || waiters.length > 0) await wait(false)
+    },
+    resize: (next) => {
+      permits = next
+      wake()
     },
     break: (error) => {
       broken ??= { error }

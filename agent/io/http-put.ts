@@ -1,4 +1,7 @@
-/** The port `Upload`: one PUT of exactly the signed headers. No redirect is followed: a signature is for one place. */
+/**
+ * The port `Upload`: one PUT of exactly the signed headers. No redirect is followed: a signature is for one place. What the
+ * store answers is hostile input: bounded, and without control characters where it is told to people.
+ */
 import {
   type ClientRequest,
   Agent as HttpAgent,
@@ -8,33 +11,56 @@ import {
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
 import { problemOf } from '#shared/errors.ts'
 import type { Grant } from '#shared/protocol/orders.ts'
-import { KiB, MINUTE } from '#shared/units.ts'
+import { formatSpan, KiB } from '#shared/units.ts'
+import { longestUpload, type Patience, PATIENCE } from '../core/patience.ts'
 import type { Upload, UploadOutcome } from '../ports.ts'
 
-/** Nothing moved for so long: the connection is given up. */
-const IDLE = MINUTE
-/** A single try, however slowly it moves. */
-const LONGEST = 30 * MINUTE
 const MOST_ANSWER = 16 * KiB
+const MOST_WORDS = 300
 
 /** What may be different in a moment, although the store said no to the request. */
 const PASSING = new Set([408, 409, 425, 429])
+/** Of a 400: the body did not come through, which says nothing against it. */
+const BROKEN_OFF = new Set(['RequestTimeout', 'IncompleteBody'])
 
-const codeIn = (body: string): string => /<Code>([A-Za-z]{1,64})<\/Code>/.exec(body)?.[1] ?? ''
+type Words = { readonly code: string; readonly text: string }
+
+/** The store's own words: what an S3 error document says. */
+const wordsIn = (body: string): Words => {
+  const of = (name: string): string =>
+    new RegExp(`<${name}>([^<]{1,${String(MOST_WORDS)}})`).exec(body)?.[1] ?? ''
+  const message = of('Message')
+    .replace(/[^\x20-\x7e]+/g, ' ')
+    .trim()
+  const code = /^[A-Za-z]{1,64}$/.exec(of('Code'))?.[0] ?? ''
+  return { code, text: message === '' ? code : `${code} (${message})` }
+}
+
+const passing = (problem: string): UploadOutcome & { readonly done: 'failed' } => ({
+  done: 'failed',
+  problem,
+  regrant: false,
+  lasting: false,
+  slow: false,
+})
 
 const outcomeOf = (response: IncomingMessage, body: string): UploadOutcome => {
   const { statusCode = 0, headers } = response
   if (statusCode === 200 || statusCode === 201 || statusCode === 204) {
     const etag = headers.etag?.replaceAll('"', '') ?? ''
     return etag === ''
-      ? { done: 'failed', problem: 'the store gave no ETag', regrant: false, lasting: true }
+      ? { ...passing('the store gave no ETag'), lasting: true }
       : { done: 'stored', etag }
   }
   if (statusCode === 412) return { done: 'exists' }
-  const code = codeIn(body)
-  const passing = statusCode >= 500 || PASSING.has(statusCode) || code === 'RequestTimeout'
-  const problem = `the store answered ${String(statusCode)} ${code}`.trim()
-  return { done: 'failed', problem, regrant: statusCode === 403, lasting: !passing }
+  const { code, text } = wordsIn(body)
+  return {
+    done: 'failed',
+    problem: `the store answered ${String(statusCode)} ${text}`.trim(),
+    regrant: statusCode === 403,
+    lasting: statusCode < 500 && !PASSING.has(statusCode) && !BROKEN_OFF.has(code),
+    slow: statusCode === 503 || statusCode === 429,
+  }
 }
 
 /** Reads the answer to its end, so that the connection can be used again. */
@@ -49,45 +75,44 @@ const readAnswer = async (response: IncomingMessage): Promise<string> => {
   return body
 }
 
-const exchange = async (request: ClientRequest, body: Uint8Array): Promise<UploadOutcome> =>
+const exchange = async (
+  request: ClientRequest,
+  body: Uint8Array,
+  { idle }: Patience,
+): Promise<UploadOutcome> =>
   await new Promise((resolve, reject) => {
     request.on('response', (response) => {
       readAnswer(response).then((text) => resolve(outcomeOf(response, text)), reject)
     })
-    request.on('timeout', () => request.destroy(new Error('nothing moved for a minute')))
+    request.on('timeout', () => request.destroy(new Error(`nothing moved for ${formatSpan(idle)}`)))
     request.on('error', reject)
     request.end(body)
   })
 
-const failed = (error: unknown): UploadOutcome => ({
-  done: 'failed',
-  problem: problemOf(error),
-  regrant: false,
-  lasting: false,
-})
-
 export type HttpPut = { readonly upload: Upload; close(): void }
 
 /** Connections are kept and used again until `close`. */
-export const httpPut = (): HttpPut => {
+export const httpPut = (patience: Patience = PATIENCE): HttpPut => {
   const agents = {
     http: new HttpAgent({ keepAlive: true }),
     https: new HttpsAgent({ keepAlive: true }),
   }
   const start = (grant: Grant, signal: AbortSignal): ClientRequest => {
     const url = new URL(grant.url)
-    const how = { method: 'PUT', headers: grant.headers, signal, timeout: IDLE }
+    const how = { method: 'PUT', headers: grant.headers, signal, timeout: patience.idle }
     return url.protocol === 'https:'
       ? httpsRequest(url, { ...how, agent: agents.https })
       : httpRequest(url, { ...how, agent: agents.http })
   }
   return {
     upload: async (grant, body, stop) => {
+      const limit = longestUpload(body.length, patience)
+      const late = AbortSignal.timeout(limit)
       try {
-        const signal = AbortSignal.any([stop, AbortSignal.timeout(LONGEST)])
-        return await exchange(start(grant, signal), body)
+        const request = start(grant, AbortSignal.any([stop, late]))
+        return await exchange(request, body, patience)
       } catch (error) {
-        return failed(error)
+        return passing(late.aborted ? `it took longer than ${formatSpan(limit)}` : problemOf(error))
       }
     },
     close: () => {

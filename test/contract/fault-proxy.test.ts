@@ -22,6 +22,8 @@ import {
 
 const textOf = (data: RawData): string => (Buffer.isBuffer(data) ? data.toString('utf8') : '')
 
+const saying = (text: string): unknown => expect.stringContaining(text)
+
 const NEVER = new AbortController().signal
 const body = seeded('body').bytes(300_000)
 const etag = createHash('md5').update(body).digest('hex')
@@ -96,12 +98,12 @@ describe('in front of a store', () => {
     ['truncate-request', { done: 'failed' }, false],
     ['cut-response', broken, true],
     ['truncate-response', broken, true],
-    ['error-500', { ...broken, problem: 'the store answered 500 InternalError' }, false],
-    ['slow-down', { ...broken, problem: 'the store answered 503 SlowDown' }, false],
-    ['forbidden', { done: 'failed', problem: 'the store answered 403 AccessDenied' }, false],
+    ['error-500', { ...broken, problem: saying('answered 500 InternalError') }, false],
+    ['slow-down', { ...broken, problem: saying('answered 503 SlowDown') }, false],
+    ['forbidden', { done: 'failed', problem: saying('answered 403 AccessDenied') }, false],
     ['wrong-etag', { done: 'stored', etag: '0'.repeat(32) }, true],
     ['lost-answer', broken, true],
-  ] as const)('%s of an upload: %j, stored %s', async (fault, outcome, stored) => {
+  ] as const)('%s of an upload', async (fault, outcome, stored) => {
     plan.set([{ fault, share: 1, times: 1 }])
     const grant = newGrant()
     expect(await put.upload(grant, body, NEVER)).toMatchObject(outcome)

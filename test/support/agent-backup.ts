@@ -6,6 +6,7 @@ import { makeIdentity, makeSigningKey, type Identity } from '#shared/format/keys
 import { toBase64url } from '#shared/format/bytes.ts'
 import type { FilesSource } from '#shared/protocol/orders.ts'
 import type { Clock, Log } from '#shared/world.ts'
+import { PATIENCE, type Patience } from '#agent/core/patience.ts'
 import { runBackup, type BackupParts } from '#agent/flow/backup.ts'
 import type { FileSystem, Reading, Sealers } from '#agent/ports.ts'
 import { nodeFileSystem } from '#agent/io/node-fs.ts'
@@ -61,6 +62,7 @@ export type Changes = {
   readonly fs?: FileSystem
   readonly sealers?: Sealers
   readonly stop?: AbortSignal
+  readonly patience?: Patience
 }
 
 export type Rig = {
@@ -93,7 +95,7 @@ export const rig = (packBytes?: number): Rig => {
   const state = join(folder, 'state')
   const signer = makeSigningKey(randomBytes(32))
   const organization = makeSigningKey(randomBytes(32))
-  const parts = (changes: { fs?: FileSystem; sealers?: Sealers }): BackupParts => ({
+  const parts = (changes: Changes): BackupParts => ({
     fs: changes.fs ?? nodeFileSystem(),
     state: stateFolder(state),
     world: {
@@ -104,6 +106,7 @@ export const rig = (packBytes?: number): Rig => {
     },
     sealers: changes.sealers ?? inlineSealers(),
     upload: cp.upload,
+    patience: changes.patience ?? PATIENCE,
     signer,
     organizationKey: toBase64url(organization.publicKey),
     host: { hostname: 'host', os: 'linux', kernel: '6', arch: 'x64', agent: '0' },

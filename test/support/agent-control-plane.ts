@@ -25,6 +25,20 @@ export type Committed = {
 
 type Ended = Body<'commit.finish'>
 
+/**
+ * `none`: as it should be. `refuse`: 503 SlowDown. `forbid`: 403. `lost`: stored, and the answer never arrives. `void`: 200, and nothing is stored.
+ * `etag`: stored, and another ETag is answered.
+ */
+export type PutFault = 'none' | 'refuse' | 'forbid' | 'lost' | 'void' | 'etag'
+
+const failed = (problem: string, how: { slow?: boolean; forbidden?: boolean } = {}) => ({
+  done: 'failed' as const,
+  problem,
+  regrant: how.forbidden ?? false,
+  lasting: how.forbidden ?? false,
+  slow: how.slow ?? false,
+})
+
 /** Thrown in place of an answer when the test says that the agent dies here. */
 export class Died extends Error {}
 
@@ -47,7 +61,11 @@ export type ControlPlane = {
   lose: Set<number>
   gone: number[]
   /** What the next PUTs answer instead of storing. */
-  readonly faults: ('refuse' | 'exists' | 'lost')[]
+  readonly faults: PutFault[]
+  /** So often does `commit.finish` not find the record. */
+  loseRecord: number
+  /** So many looks at packs do not find them, although they are there. */
+  overlook: number
   link(order: BackupStart): RunLink
   readonly upload: Upload
   order(sources: readonly FilesSource[]): BackupStart
@@ -115,13 +133,17 @@ export const createControlPlane = (
     for (const object of objects) {
       const row = cp.rows.get(idOf(object.class, object.no))
       const body = row === undefined ? undefined : cp.store.get(row.key)
-      if (row === undefined || body === undefined || sha(body) !== row.sha256)
+      if (row === undefined)
         throw fail('GRANT_REFUSED', {
           what: `${object.class} ${object.no}`,
-          problem: 'it is not in the store',
+          problem: 'it was never granted',
         })
+      const overlooked = object.class === 'pack' && cp.overlook > 0
+      if (overlooked) cp.overlook -= 1
+      if (body === undefined || sha(body) !== row.sha256 || overlooked)
+        throw fail('UPLOAD_FAILED', { key: row.key, problem: 'it is not in the store' })
       if (object.etag !== '' && object.etag !== etagOf(body))
-        throw fail('GRANT_REFUSED', { what: 'etag', problem: 'differs' })
+        throw fail('UPLOAD_FAILED', { key: row.key, problem: 'its ETag is another one' })
       if (
         object.header !== '' &&
         !body.subarray(0, 4096).includes(Buffer.from(object.header, 'base64url'))
@@ -172,6 +194,12 @@ export const createControlPlane = (
     const record = cp.rows.get(idOf('record', order.sequence))
     if (record?.state !== 'stored')
       throw fail('INVALID_STATE', { resource: 'record', status: 'missing' })
+    if (cp.loseRecord > 0) {
+      cp.loseRecord -= 1
+      cp.store.delete(record.key)
+    }
+    if (!cp.store.has(record.key))
+      throw fail('UPLOAD_FAILED', { key: record.key, problem: 'it is not in the store' })
     cp.commits.push({ run: order.run, sequence: order.sequence, recordKey: record.key, live })
     cp.finishes.push(body)
     staged = null
@@ -222,6 +250,8 @@ export const createControlPlane = (
     lose: new Set(),
     gone: [],
     faults: [],
+    overlook: 0,
+    loseRecord: 0,
     link: (order) => ({
       request: async <T extends keyof Answers>(
         type: T,
@@ -241,19 +271,18 @@ export const createControlPlane = (
     }),
     upload: async (signed, body, stop) => {
       await Promise.resolve()
-      if (stop.aborted)
-        return { done: 'failed', problem: 'stopped', regrant: false, lasting: false }
+      if (stop.aborted) return failed('stopped')
       const fault = cp.faults.shift()
-      if (fault === 'refuse')
-        return { done: 'failed', problem: '503', regrant: false, lasting: false }
-      if (sha(body) !== signed.headers['x-amz-content-sha256'])
-        return { done: 'failed', problem: '400', regrant: false, lasting: false }
+      if (fault === 'refuse') return failed('503', { slow: true })
+      if (fault === 'forbid') return failed('403 AccessDenied', { forbidden: true })
+      if (fault === 'void') return { done: 'stored', etag: etagOf(body) }
+      if (sha(body) !== signed.headers['x-amz-content-sha256']) return failed('400')
       if (cp.store.has(signed.key)) return { done: 'exists' }
       cp.puts.push(signed.key)
       cp.store.set(signed.key, Buffer.from(body))
       // The store has it, but the answer never arrives.
-      if (fault === 'lost')
-        return { done: 'failed', problem: 'ECONNRESET', regrant: false, lasting: false }
+      if (fault === 'lost') return failed('ECONNRESET')
+      if (fault === 'etag') return { done: 'stored', etag: '0'.repeat(32) }
       effect()
       return { done: 'stored', etag: etagOf(body) }
     },

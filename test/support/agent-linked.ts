@@ -1,5 +1,6 @@
 /** The agent's link on a control plane in memory; its clock runs fifty times as fast. */
 import { createLink, type Link, type Worker } from '#agent/entry/link.ts'
+import { PATIENCE, type Patience } from '#agent/core/patience.ts'
 import { eventLoopTurn, systemClock, systemRandom } from '#agent/io/world.ts'
 import type { World } from '#agent/ports.ts'
 import { anId } from './agent-control-plane.ts'
@@ -26,12 +27,25 @@ export type Linked = {
   readonly stop: () => void
 }
 
-export const linked = (plane: FakePlane, worker: Worker): Linked => {
+/** The same, with spans that are measured fifty times as long. */
+export const HASTY: World = {
+  ...QUICK,
+  clock: { ...QUICK.clock, monotonic: () => 50 * systemClock.monotonic() },
+}
+
+export type LinkedOptions = { readonly patience?: Patience; readonly world?: World }
+
+export const linked = (
+  plane: FakePlane,
+  worker: Worker,
+  { patience = PATIENCE, world = QUICK }: LinkedOptions = {},
+): Linked => {
   let joins = 0
   const link = createLink({
     dial: plane.dial,
     url: 'ws://here',
-    world: QUICK,
+    world,
+    patience,
     introduce: ({ protocol }) => ({
       type: 'connect',
       id: anId(),

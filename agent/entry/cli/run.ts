@@ -5,6 +5,7 @@ import type { Facts } from '#shared/protocol/hello.ts'
 import type { Orders } from '#shared/protocol/orders.ts'
 import { SECOND } from '#shared/units.ts'
 import { connection, keysOf } from '../../core/greeting.ts'
+import type { Patience } from '../../core/patience.ts'
 import { proofOf } from '../../core/prove.ts'
 import { pinnedFor, type Identity } from '../../core/state.ts'
 import { runBackup, type BackupParts } from '../../flow/backup.ts'
@@ -26,6 +27,7 @@ export type RunParts = {
   readonly world: World
   readonly facts: Facts
   readonly dial: Dial
+  readonly patience: Patience
   readonly upload: Upload
   readonly sealers: Sealers
   /** A view of the files with its own memory of users and groups, for one run. */
@@ -55,6 +57,7 @@ const linkOf = (parts: RunParts, self: Self): Link => {
     dial,
     url: self.identity.url,
     world,
+    patience: parts.patience,
     introduce: (challenge) => {
       // On disk before it is sent: a copy of this state would come with a number that was seen (PROTOCOL.md, "connect").
       remember({ joins: self.identity.joins + 1 })
@@ -81,7 +84,7 @@ const proving =
       return
     }
     world.log.info({ request, backup }, 'signed that packs are to be opened for this agent')
-    link.tell((id) => ({ type: 'open.proof', id, request, signature }), { fleeting: false })
+    link.tell((id) => ({ type: 'open.proof', id, request, signature }), 'always')
   }
 
 const obeyOf = (parts: RunParts, self: Self, link: Link): Obey => {
@@ -111,6 +114,7 @@ const obeyOf = (parts: RunParts, self: Self, link: Link): Obey => {
         world,
         sealers,
         upload,
+        patience: parts.patience,
         signer,
         organizationKey,
         host,

@@ -2,6 +2,8 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Grant } from '#shared/protocol/orders.ts'
+import { MiB, SECOND } from '#shared/units.ts'
+import { longestUpload, PATIENCE } from '#agent/core/patience.ts'
 import { httpPut } from '#agent/io/http-put.ts'
 
 type Seen = {
@@ -70,7 +72,7 @@ describe('a PUT', () => {
     [
       503,
       '<Error><Code>SlowDown</Code></Error>',
-      { done: 'failed', regrant: false, lasting: false },
+      { done: 'failed', regrant: false, lasting: false, slow: true },
     ],
     [
       400,
@@ -82,10 +84,82 @@ describe('a PUT', () => {
       '<Error><Code>BadDigest</Code></Error>',
       { done: 'failed', regrant: false, lasting: true },
     ],
+    [
+      429,
+      '<Error><Code>TooManyRequests</Code></Error>',
+      { done: 'failed', lasting: false, slow: true },
+    ],
+    [
+      400,
+      '<Error><Code>IncompleteBody</Code></Error>',
+      { done: 'failed', regrant: false, lasting: false, slow: false },
+    ],
     [301, '', { done: 'failed', regrant: false, lasting: true }],
   ])('answered with %i %s is understood', async (status, text, expected) => {
     answers(status, { location: 'http://elsewhere/' }, text)
     expect(await put.upload(grant(), body, NEVER)).toMatchObject(expected)
+  })
+
+  test('refused is told in the words of the store, of which nothing can harm a terminal', async () => {
+    const message = `Request is\x1b[31m not yours${'x'.repeat(1000)}`
+    answers(403, {}, `<Error><Code>AccessDenied</Code><Message>${message}</Message></Error>`)
+    const refused = await put.upload(grant(), body, NEVER)
+    expect(refused).toMatchObject({ done: 'failed' })
+    const problem = 'problem' in refused ? refused.problem : ''
+    expect(problem).toMatch(/^the store answered 403 AccessDenied \(Request is \[31m not yours/)
+    expect(problem.length).toBeLessThan(400)
+    answers(500, {}, '<html>nginx \x1b]0;evil\x07</html>')
+    expect(await put.upload(grant(), body, NEVER)).toMatchObject({
+      problem: 'the store answered 500',
+    })
+  })
+
+  test('that gets no answer, or half of one, is given up after the time without movement', async () => {
+    const hasty = httpPut({ ...PATIENCE, idle: 80 })
+    try {
+      answer = () => undefined
+      const silent = await hasty.upload(grant(), body, NEVER)
+      expect(silent).toMatchObject({
+        done: 'failed',
+        lasting: false,
+        problem: 'nothing moved for 0.1 s',
+      })
+      answer = (response) => {
+        response.writeHead(200, { etag: 'x', 'content-length': '100' })
+        response.write('half')
+      }
+      expect(await hasty.upload(grant(), body, NEVER)).toMatchObject({ done: 'failed' })
+    } finally {
+      hasty.close()
+    }
+  })
+
+  test('that moves ever so slowly is given up after a time that goes by its size', async () => {
+    const hasty = httpPut({ ...PATIENCE, idle: 200 })
+    try {
+      const ends: (() => void)[] = []
+      answer = (response) => {
+        response.writeHead(200, { etag: 'x' })
+        const drop = setInterval(() => response.write('.'), 20)
+        ends.push(() => {
+          clearInterval(drop)
+          response.destroy()
+        })
+      }
+      const outcome = await hasty.upload(grant(), body, NEVER)
+      for (const end of ends) end()
+      expect(outcome).toMatchObject({ done: 'failed', problem: 'it took longer than 0.2 s' })
+    } finally {
+      hasty.close()
+    }
+    expect(longestUpload(16 * MiB, PATIENCE)).toBe(PATIENCE.idle + 1024 * SECOND)
+  })
+
+  test('to a name with several addresses tells of each why not', async () => {
+    const nobody = { ...grant(), url: 'http://localhost:1/bucket/key' }
+    const outcome = await put.upload(nobody, body, NEVER)
+    expect(outcome).toMatchObject({ done: 'failed', lasting: false })
+    expect('problem' in outcome ? outcome.problem : '').toContain('ECONNREFUSED')
   })
 
   test('answered without an ETag does not count as stored', async () => {
