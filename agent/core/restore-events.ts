@@ -2,6 +2,9 @@
 import type { Bytes, Place } from '#shared/format/tree-order.ts'
 import type { Problem } from './restore-job.ts'
 
+/** What becomes of a file that is there already; `refuse`: nothing is restored where there are any. */
+export type Conflict = 'overwrite' | 'skip' | 'refuse'
+
 export type RestoreEvent =
   /** The vault is to blame: what the path holds is not there, or is not what was backed up. */
   | { readonly at: 'damaged'; readonly path: Bytes; readonly problem: Problem }
@@ -14,7 +17,7 @@ export type RestoreEvent =
     }
   /** The target, or the way to the vault, is to blame. */
   | { readonly at: 'failed'; readonly path: Bytes; readonly problem: Problem }
-  /** The backup itself holds no content for it, and says why. */
+  /** Left out on purpose: what is there stays (`exists`), or the backup holds no content for it, and says why. */
   | { readonly at: 'skipped'; readonly path: Bytes; readonly reason: string }
   /** Asked for, and not in the backup. */
   | { readonly at: 'absent'; readonly path: Bytes }

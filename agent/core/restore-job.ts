@@ -11,14 +11,20 @@ export type Attributes = {
   readonly mtime: bigint
 }
 
-/**
- * A file whose content is at most one piece: a thread makes the whole of it. `dir` is the path of an open directory;
- * `exclusive`: its name may be taken, and what has it must stay.
- */
+/** How a finished file gets its name. */
+export type Naming =
+  /** Nothing has it, and nobody else is at work there. */
+  | 'fresh'
+  /** Something may have it, and must stay. */
+  | 'exclusive'
+  /** What has it is replaced in one step, unless it is a directory. */
+  | 'replace'
+
+/** A file whose content is at most one piece: a thread makes the whole of it. `dir` is the path of an open directory. */
 export type WholeFile = Attributes & {
   readonly dir: Bytes
   readonly name: Bytes
-  readonly exclusive: boolean
+  readonly naming: Naming
 }
 
 /** Where a piece goes: all of a whole file (its index in the job), or a run of it into a file that is open already. */

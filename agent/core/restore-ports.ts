@@ -2,7 +2,7 @@
 import type { Bytes, Place } from '#shared/format/tree-order.ts'
 import type { ObjectKey } from '#shared/store.ts'
 import type { Whereabouts } from '#shared/read/access.ts'
-import type { Attributes, ExtractJob, ExtractResult } from './restore-job.ts'
+import type { Attributes, ExtractJob, ExtractResult, Naming } from './restore-job.ts'
 
 /**
  * The objects of vaults, wherever they lie; keys begin with `vaults/`. Reading gives exactly the bytes asked for or
@@ -21,15 +21,25 @@ export type ObjectSource = {
   whereabouts(key: ObjectKey): Whereabouts | null
 }
 
-/**
- * An open directory below the target, and the path by which any thread reaches it; `done` lets it be closed. Where
- * names in it may be taken (`exclusive`), a file must get its name without replacing anything.
- */
+/** What a name is taken by; symbolic links are something else than what they lead to. */
+export type Taken = 'nothing' | 'directory' | 'other'
+
+/** An open directory below the target, and the path by which any thread reaches it; `done` lets it be closed. */
 export type OpenDirectory = {
   readonly path: Bytes
-  readonly exclusive: boolean
+  /** For whoever gives a file its name here. */
+  readonly naming: Naming
+  look(name: Bytes): Taken
+  /** Whether names that differ in case or composition alone are one here. Finds out by making a file for a moment. */
+  folds(): boolean
   readonly done: () => void
 }
+
+/**
+ * Hears of the directories that writing on the way touches, before it does: `mtime` (ns) is that of one that was there,
+ * null is one that is made now.
+ */
+export type OnWay = (dir: Bytes, mtime: bigint | null) => void
 
 /** A file being written under a temporary name. Exactly one of `keep` and `drop` ends it. */
 export type OpenFile = {
@@ -55,22 +65,43 @@ export type Maker = {
 }
 
 /**
- * The folder restored into. Nothing is ever written outside it, through a symbolic link, or over something that was
- * there: `TARGET_UNSAFE` instead, or `TARGET_UNWRITABLE` where the system refuses for another reason (space, rights).
- * Directories are private (0700) until `finishDirectory`. Paths are those of the tree: `/` is the target.
+ * The folder restored into. Nothing is ever written outside it or through a symbolic link, and what is there is replaced
+ * only where the naming says so: `TARGET_UNSAFE` instead, or `TARGET_UNWRITABLE` where the system refuses for another
+ * reason (space, rights). Directories that it makes are private (0700) until `finishDirectory`. Paths are those of the
+ * tree: `/` is the target.
  */
 export type RestoreTarget = {
   readonly maker: Maker
-  /** Makes a directory, which must not be there. */
+  /** Whether things may be there that the restore did not make. */
+  readonly shared: boolean
+  /** Makes a directory, which must not be there; in a shared target, one that is there will do. */
   makeDirectory(dir: Bytes, name: Bytes): void
-  /** Opens a directory; `make`: makes it and those above it where they are not there. */
-  directory(dir: Bytes, make: boolean): OpenDirectory
+  /** Opens a directory; with `onWay`, it and those above it are made where they are not there. */
+  directory(dir: Bytes, onWay: OnWay | null): OpenDirectory
+  /** The same, to look only: null where it is not there. */
+  existing(dir: Bytes): OpenDirectory | null
   file(dir: Bytes, name: Bytes, size: number): OpenFile
   node(dir: Bytes, name: Bytes, node: ContentlessNode & Attributes): void
   /** Another name for the file `from`. */
   link(from: Place, dir: Bytes, name: Bytes): void
   finishDirectory(dir: Bytes, attributes: Attributes): void
+  /** Gives a directory back the time that it had. */
+  resetTime(dir: Bytes, mtime: bigint): void
   close(): void
+}
+
+/** A folder to restore into that may hold things already. */
+export type PlaceAsk = {
+  /** Absolute; made where it is not there. */
+  readonly folder: string
+  /** Random, and written down before: temporary files are `.holdfast-<tag>-…`. */
+  readonly tag: string
+  /** Whether what is there is replaced, or stays. */
+  readonly replace: boolean
+  /** Tags of restores that were killed: files of theirs go where this one comes by. */
+  readonly leftovers: readonly string[]
+  /** Throws where the folder, links in its name followed, is none that may be restored into. */
+  readonly allowed: (folder: string) => void
 }
 
 /** Threads that read, decrypt, decompress, check and write. Nothing of a job is lost: each piece has its answer. */

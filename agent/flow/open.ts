@@ -208,7 +208,8 @@ export const restoreInto = async (
   const counts = noCounts()
   try {
     tell({ at: 'restoring', counts })
-    await restore({ tree, target, extractors, paths, tell, taken, counts }, stop)
+    const wish = { paths, globs: [] }
+    await restore({ tree, target, extractors, wish, tell, taken, counts }, stop)
     tell({ at: 'restored', counts, folder })
     return verdictOf(counts)
   } finally {

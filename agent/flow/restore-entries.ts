@@ -1,72 +1,60 @@
 /** Restores one entry of the tree after the other, and tells what could not be. */
-import { Failure } from '#shared/errors.ts'
+import { Failure, fail } from '#shared/errors.ts'
 import type { SegmentLine } from '#shared/format/segment.ts'
 import type { Entry } from '#shared/format/tree.ts'
-import { type Bytes, isBelow, pathOf } from '#shared/format/tree-order.ts'
+import { type Bytes, pathOf } from '#shared/format/tree-order.ts'
 import { contentOf } from '#shared/read/content.ts'
 import type { TreeOf, TreePart } from '#shared/read/tree.ts'
 import { attributesOf, ownerLost } from '../core/restore-attributes.ts'
-import { blame, type RestoreCounts, type RestoreEvent } from '../core/restore-events.ts'
+import {
+  blame,
+  type Conflict,
+  type RestoreCounts,
+  type RestoreEvent,
+} from '../core/restore-events.ts'
 import type { Attributes, Problem } from '../core/restore-job.ts'
 import type { Links } from '../core/restore-links.ts'
 import type { ContentlessNode, OpenDirectory, RestoreTarget } from '../core/restore-ports.ts'
 import type { Restorer } from './restore-files.ts'
+import { type Folder, type Folders, letGo } from './restore-folder.ts'
+import type { Made } from './restore-way.ts'
 
 /** Directories remembered for the end, some 200 bytes each; with more, the tree is walked a second time for them. */
 const REMEMBERED = 100_000
 
-export type Made = { readonly dir: Bytes; readonly attributes: Attributes }
-
 export type Entries = {
   restore(line: SegmentLine): Promise<void>
   lose(part: Extract<TreePart, { part: 'lost' }>): void
-  /** Lets go of the directory that the last entries were in. */
-  leave(): void
   /** The directories made, in order; null where they were too many to remember. */
   made(): readonly Made[] | null
-  isMade(dir: Bytes, name: Bytes): boolean
 }
 
 type Parts = {
   readonly tree: TreeOf
   readonly target: RestoreTarget
   readonly restorer: Restorer
+  readonly folders: Folders
   readonly links: Links
   readonly counts: RestoreCounts
   readonly tell: (event: RestoreEvent) => void
+  /** What becomes of what is there already, in a shared target. */
+  readonly conflict: Conflict
+  /** Whether a file that the backup holds no content for counts as failed, or as skipped. */
+  readonly strict: boolean
 }
 
-type State = Parts & {
-  made: Made[] | null
-  /** Directories that could not be made: what lies in them has no place. */
-  readonly refused: { readonly dir: Bytes; readonly problem: Problem }[]
-  folder: Folder | null
-  /** Once entries are lost, directories among them are made without their attributes, for the sake of their content. */
-  lost: boolean
-}
-
-/** The directory that entries are restored into, open as long as files of it are under way. */
-type Folder = {
-  readonly dir: Bytes
-  readonly open: OpenDirectory | Problem
-  users: number
-  readonly release: () => void
-}
+type State = Parts & { made: Made[] | null }
 
 export const createEntries = (parts: Parts): Entries => {
-  const state: State = { ...parts, made: [], refused: [], folder: null, lost: false }
+  const state: State = { ...parts, made: [] }
   return {
     restore: async (line) => restoreEntry(state, line),
     lose: ({ from, to, failure }) => {
-      state.lost = true
+      parts.folders.lose()
       parts.counts.lost += 1
       parts.tell({ at: 'lost', from, to, problem: problemOf(failure) })
     },
-    leave: () => {
-      leaveFolder(state)
-    },
     made: () => state.made,
-    isMade: (dir, name) => !state.refused.some((one) => isBelow(pathOf(dir, name), one.dir)),
   }
 }
 
@@ -86,18 +74,65 @@ export const tellFailure = (
 const restoreEntry = async (state: State, line: SegmentLine): Promise<void> => {
   const { dir, name, entry } = line
   const path = pathOf(dir, name)
-  const folder = await enterFolder(state, dir)
-  if ('code' in folder.open) {
-    tellFailure(state, path, folder.open)
-    return
-  }
-  count(state, entry)
-  if (entry.type === 'directory') makeDirectory(state, line)
-  else if (entry.skipped !== undefined || entry.type === 'socket') {
+  const folder = await state.folders.enter(dir)
+  const step = stepFor(state, line, folder)
+  if ('code' in step) tellFailure(state, path, step)
+  else if ('skip' in step) {
     state.counts.skipped += 1
-    state.tell({ at: 'skipped', path, reason: entry.skipped ?? 'socket' })
-  } else if (entry.hardlink !== undefined) await restoreNamed(state, line, folder)
-  else await restoreOne(state, line, { folder, done: () => undefined })
+    state.tell({ at: 'skipped', path, reason: step.skip })
+  } else {
+    count(state, entry)
+    if (entry.type === 'directory') makeDirectory(state, line)
+    else if (entry.hardlink !== undefined) await restoreNamed(state, line, folder)
+    else await restoreOne(state, line, { folder, done: () => undefined })
+  }
+}
+
+type Step = Problem | { readonly skip: string } | { readonly go: true }
+
+const GO: Step = { go: true }
+
+/** What becomes of an entry, as far as that is known before it is read. */
+const stepFor = (state: State, line: SegmentLine, folder: Folder): Step => {
+  const { open } = folder
+  if ('code' in open) return open
+  const { entry } = line
+  if (entry.type === 'socket') return { skip: 'socket' }
+  if (entry.skipped !== undefined)
+    return state.strict ? contentless(line, entry.skipped) : { skip: entry.skipped }
+  if (!state.target.shared) return GO
+  try {
+    return stepAmong(state, line, [folder, open])
+  } catch (error) {
+    return failureOf(error)
+  }
+}
+
+const textOf = (dir: Bytes, name: Bytes): string =>
+  Buffer.from(pathOf(dir, name), 'latin1').toString('utf8')
+
+const contentless = ({ dir, name }: SegmentLine, why: string): Failure =>
+  fail('SOURCE_UNREADABLE', {
+    path: textOf(dir, name),
+    problem: `the backup holds no content for it (${why})`,
+  })
+
+/** The same where other things are already. */
+const stepAmong = (
+  { conflict }: State,
+  { dir, name, entry }: SegmentLine,
+  [{ folding }, open]: readonly [Folder, OpenDirectory],
+): Step => {
+  const unsafe = (problem: string): Failure =>
+    fail('TARGET_UNSAFE', { path: textOf(dir, name), problem })
+  if (folding.isTwin(name) && open.folds())
+    return unsafe('this file system takes its name for that of another one of the backup')
+  if (entry.type === 'directory') return GO
+  const there = open.look(name)
+  if (there === 'directory') return unsafe('there is a directory in its place')
+  if (there === 'nothing' || conflict === 'overwrite') return GO
+  if (conflict === 'skip') return { skip: 'exists' }
+  return fail('CONFLICT', { problem: `${textOf(dir, name)} has come into being meanwhile` })
 }
 
 /** What cannot be set is counted once an entry, not said of each. */
@@ -106,40 +141,9 @@ const count = ({ counts, target }: State, entry: Entry): void => {
   if (entry.xattrs !== undefined || entry.acl !== undefined) counts.attributesNotSet += 1
 }
 
-/** Entries of one directory come together: it is opened once, and closed when its last file is done. */
-const enterFolder = async (state: State, dir: Bytes): Promise<Folder> => {
-  if (state.folder?.dir === dir) return state.folder
-  leaveFolder(state)
-  const { release } = await state.restorer.handle()
-  state.folder = { dir, open: openFolder(state, dir), users: 1, release }
-  return state.folder
-}
-
-const openFolder = ({ refused, target, lost }: State, dir: Bytes): OpenDirectory | Problem => {
-  const within = refused.find((one) => isBelow(dir, one.dir))
-  if (within !== undefined) return within.problem
-  try {
-    return target.directory(dir, lost)
-  } catch (error) {
-    return failureOf(error)
-  }
-}
-
 const failureOf = (error: unknown): Failure => {
   if (error instanceof Failure) return error
   throw error
-}
-
-const leaveFolder = (state: State): void => {
-  if (state.folder !== null) letGo(state.folder)
-  state.folder = null
-}
-
-const letGo = (folder: Folder): void => {
-  folder.users -= 1
-  if (folder.users > 0) return
-  folder.release()
-  if ('done' in folder.open) folder.open.done()
 }
 
 const makeDirectory = (state: State, { dir, name, entry }: SegmentLine): void => {
@@ -148,7 +152,7 @@ const makeDirectory = (state: State, { dir, name, entry }: SegmentLine): void =>
     state.target.makeDirectory(dir, name)
   } catch (error) {
     const problem = failureOf(error)
-    state.refused.push({ dir: path, problem })
+    state.folders.refuse(path, problem)
     tellFailure(state, path, problem)
     return
   }

@@ -86,8 +86,8 @@ export const createRestorer = (parts: Parts): Restorer => {
     return { release: () => handles.leave() }
   }
   return {
-    whole: async (file, { path: dir, exclusive }, locator) => {
-      const whole = { ...file.attributes, dir, name: file.name, exclusive }
+    whole: async (file, { path: dir, naming }, locator) => {
+      const whole = { ...file.attributes, dir, name: file.name, naming }
       const by = { whole, done: file.done }
       if (locator !== null) await want(locator, by)
       else if (empty.push(by) >= BATCH_PIECES) await flush()

@@ -1,28 +1,59 @@
-/** Restores a backup, or paths of it, into a folder: content first, directories' owners, modes and times last. */
+/** Restores a backup, or what was chosen of it: content first, directories' owners, modes and times last. */
 import { Failure } from '#shared/errors.ts'
 import { type Bytes, pathOf } from '#shared/format/tree-order.ts'
+import {
+  missingOf,
+  type Missing,
+  type Selection,
+  selectionOf,
+  type Wish,
+} from '#shared/read/selection.ts'
+import { type TreeOf, walkTree } from '#shared/read/tree.ts'
 import { attributesOf, staysOpen } from '../core/restore-attributes.ts'
-import { noCounts, type RestoreCounts, type RestoreEvent } from '../core/restore-events.ts'
-import type { Attributes } from '../core/restore-job.ts'
+import {
+  type Conflict,
+  noCounts,
+  type RestoreCounts,
+  type RestoreEvent,
+} from '../core/restore-events.ts'
 import { createLinks } from '../core/restore-links.ts'
 import type { Extractors, RestoreTarget } from '../core/restore-ports.ts'
-import { pathOfRange, type Step, stepsOf } from '#shared/read/select.ts'
-import { createCrew } from './crew.ts'
-import { type TreeOf, walkTree } from '#shared/read/tree.ts'
-import { createEntries, type Entries, type Made, tellFailure } from './restore-entries.ts'
-import { createRestorer } from './restore-files.ts'
+import { createCrew, type Crew } from './crew.ts'
+import { createEntries, type Entries, tellFailure } from './restore-entries.ts'
+import { createRestorer, type Restorer } from './restore-files.ts'
+import { createFolders, type Folders } from './restore-folder.ts'
+import { createWay, type Made, type Way } from './restore-way.ts'
 
 export type Restore = {
   readonly tree: TreeOf
   readonly target: RestoreTarget
   readonly extractors: Extractors
-  /** Absolute paths, as byte strings; none is everything. */
-  readonly paths: readonly Bytes[]
+  readonly wish: Wish
   readonly tell: (event: RestoreEvent) => void
   /** Resolves when what was told is taken. */
   readonly taken?: () => Promise<void>
   /** Counts as they grow, for whoever shows them. */
   readonly counts?: RestoreCounts
+  /** Where nothing is there, none of these comes up. */
+  readonly conflict?: Conflict
+  /** Whether a file that the backup holds no content for counts as failed, or as skipped. */
+  readonly strict?: boolean
+}
+
+/** Directories between two looks at whoever else wants a turn. */
+const STRIDE = 256
+
+type Session = Restore & {
+  readonly counts: RestoreCounts
+  readonly selection: Selection
+  readonly missing: Missing
+  readonly crew: Crew
+  readonly restorer: Restorer
+  readonly way: Way
+  readonly folders: Folders
+  readonly entries: Entries
+  /** Directories that who is not root could not enter any more once they are as they were. */
+  readonly closed: Made[]
 }
 
 /**
@@ -31,90 +62,116 @@ export type Restore = {
  */
 export const restore = async (ask: Restore, stop: AbortSignal): Promise<RestoreCounts> => {
   const crew = createCrew(stop)
-  const restorer = createRestorer({ ...ask, crew })
-  const counts = ask.counts ?? noCounts()
-  const entries = createEntries({ ...ask, counts, restorer, links: createLinks() })
+  const session = sessionOf(ask, crew)
   try {
-    for (const step of stepsOf(ask.paths)) {
-      if (!(await restoreStep(ask, step, { entries, stop: crew.stop }))) {
-        counts.absent += 1
-        ask.tell({ at: 'absent', path: pathOfRange(step.range) })
-      }
+    await restoreAll(session)
+    await settle(session)
+    for (const path of session.missing.rest()) {
+      session.counts.absent += 1
+      ask.tell({ at: 'absent', path })
     }
-    await restorer.flush()
-    await crew.settle()
-    await finishDirectories(ask, { entries, counts, stop: crew.stop })
-    return counts
+    await finishDirectories(session)
+    return session.counts
   } finally {
     await crew.disband(new Error('the restore ended'))
   }
 }
 
-type Walk = { readonly entries: Entries; readonly stop: AbortSignal }
+const sessionOf = (ask: Restore, crew: Crew): Session => {
+  const { tree, target, conflict = 'refuse', strict = false } = ask
+  const counts = ask.counts ?? noCounts()
+  const selection = selectionOf(ask.wish)
+  const restorer = createRestorer({ ...ask, crew })
+  const failed = (dir: Bytes, problem: Failure): void =>
+    tellFailure({ ...ask, counts }, dir, problem)
+  const way = createWay({ tree, target, failed })
+  const folders = createFolders({ target, restorer, covers: selection.covers, onWay: way.note })
+  const parts = { ...ask, counts, restorer, folders, links: createLinks(), conflict, strict }
+  const entries = createEntries(parts)
+  const missing = missingOf(ask.wish)
+  return { ...ask, counts, selection, missing, crew, restorer, way, folders, entries, closed: [] }
+}
 
-/** Whether there is what was asked for, as far as that can be known. */
-const restoreStep = async (
-  { tree, taken }: Restore,
-  { step, range }: Step,
-  { entries, stop }: Walk,
-): Promise<boolean> => {
-  let found = step !== 'entry'
+const restoreAll = async (session: Session): Promise<void> => {
+  const { tree, taken, crew, selection, missing, folders, entries, way } = session
   try {
-    for await (const part of walkTree(tree, range)) {
-      stop.throwIfAborted()
+    for await (const part of walkTree(tree, selection.scope)) {
+      crew.stop.throwIfAborted()
       await taken?.()
       if (part.part === 'lost') {
-        found = true
+        missing.lost(part.from, part.to)
         entries.lose(part)
         continue
       }
       for (const line of part.entries) {
-        found = true
-        if (step !== 'ancestor' || line.entry.type === 'directory') await entries.restore(line)
+        missing.saw(line)
+        if (!selection.wants(line)) continue
+        if (way.full) await finishWay(session, line.dir)
+        await entries.restore(line)
       }
     }
-    return found
   } finally {
-    entries.leave()
+    folders.leave()
+  }
+}
+
+/** Everything that was begun is done. */
+const settle = async ({ restorer, crew }: Session): Promise<void> => {
+  await restorer.flush()
+  await crew.settle()
+}
+
+/** The directories on the way that lie behind `dir`: nothing is made in them any more. */
+const finishWay = async (session: Session, dir: Bytes | null): Promise<void> => {
+  await settle(session)
+  await session.way.finish(dir, (made) => finish(session, made))
+}
+
+const finish = (session: Session, made: Made): void => {
+  const { target, closed } = session
+  if (target.maker.root || staysOpen(made.attributes.mode)) finishNow(session, made)
+  else closed.push(made)
+}
+
+const finishNow = (session: Session, { dir, attributes }: Made): void => {
+  try {
+    session.target.finishDirectory(dir, attributes)
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error
+    tellFailure(session, dir, error)
   }
 }
 
 /** Directories got their entries' content; now what writing into them would have changed, or forbidden. */
-const finishDirectories = async (
-  ask: Restore,
-  { entries, counts, stop }: Walk & { readonly counts: RestoreCounts },
-): Promise<void> => {
-  const { target } = ask
-  const closed: Made[] = []
-  const finish = ({ dir, attributes }: Made): void => {
-    try {
-      target.finishDirectory(dir, attributes)
-    } catch (error) {
-      if (!(error instanceof Failure)) throw error
-      tellFailure({ ...ask, counts }, dir, error)
-    }
+const finishDirectories = async (session: Session): Promise<void> => {
+  const { entries, crew, closed, taken } = session
+  let finished = 0
+  for await (const made of entries.made() ?? directoriesOf(session)) {
+    if ((finished += 1) % STRIDE === 0) await taken?.()
+    crew.stop.throwIfAborted()
+    finish(session, made)
   }
-  for await (const made of entries.made() ?? directoriesOf(ask, entries)) {
-    stop.throwIfAborted()
-    // Who is not root could not reach below these any more: they come last, the deepest first.
-    if (target.maker.root || staysOpen(made.attributes.mode)) finish(made)
-    else closed.push(made)
-  }
-  for (const made of closed.reverse()) finish(made)
+  await finishWay(session, null)
+  // Below these nothing could be reached any more: they come last, the deepest first.
+  for (const made of closed.sort(deepestFirst)) finishNow(session, made)
 }
 
+const deepestFirst = (a: Made, b: Made): number => b.dir.length - a.dir.length
+
 /** The same directories from a second walk, where they were too many to remember. */
-async function* directoriesOf(
-  { tree, paths, target }: Restore,
-  entries: Entries,
-): AsyncGenerator<{ readonly dir: Bytes; readonly attributes: Attributes }, void, void> {
-  for (const { range } of stepsOf(paths)) {
-    for await (const part of walkTree(tree, range)) {
-      if (part.part === 'lost') continue
-      for (const { dir, name, entry } of part.entries) {
-        if (entry.type !== 'directory' || !entries.isMade(dir, name)) continue
-        yield { dir: pathOf(dir, name), attributes: attributesOf(entry, target.maker) }
-      }
+async function* directoriesOf({
+  tree,
+  selection,
+  target,
+  folders,
+}: Session): AsyncGenerator<Made, void, void> {
+  for await (const part of walkTree(tree, selection.scope)) {
+    if (part.part === 'lost') continue
+    for (const line of part.entries) {
+      if (line.entry.type !== 'directory' || !selection.wants(line)) continue
+      const dir = pathOf(line.dir, line.name)
+      if (folders.refusal(dir) !== undefined) continue
+      yield { dir, attributes: attributesOf(line.entry, target.maker) }
     }
   }
 }

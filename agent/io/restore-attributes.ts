@@ -10,7 +10,7 @@ import {
   unlinkSync,
   constants,
 } from 'node:fs'
-import type { Attributes } from '../core/restore-job.ts'
+import type { Attributes, Naming } from '../core/restore-job.ts'
 import { codeOf } from './restore-paths.ts'
 
 const SECOND = 1_000_000_000n
@@ -43,6 +43,10 @@ export const timeText = (nanoseconds: bigint): string => {
 export const setAttributes = (fd: number, { mode, owner, mtime }: Attributes): void => {
   if (owner !== null) fchownSync(fd, owner[0], owner[1])
   fchmodSync(fd, mode)
+  setTime(fd, mtime)
+}
+
+export const setTime = (fd: number, mtime: bigint): void => {
   const time = timeText(mtime)
   futimesSync(fd, time, time)
 }
@@ -53,8 +57,8 @@ type Path = string | Buffer
  * Gives a finished file its name. Where that may be taken (`exclusive`), by a link, which fails where a rename would
  * replace; file systems without hard links get the name reserved first. A rename costs less.
  */
-export const giveName = (temporary: Path, name: Path, exclusive: boolean): void => {
-  if (!exclusive) {
+export const giveName = (temporary: Path, name: Path, naming: Naming): void => {
+  if (naming !== 'exclusive') {
     renameSync(temporary, name)
     return
   }

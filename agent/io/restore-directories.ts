@@ -1,18 +1,23 @@
 /** The directories of a restore, held open while something is written into them. */
-import { mkdirSync } from 'node:fs'
+import { fstatSync, mkdirSync } from 'node:fs'
 import { type Bytes, pathOf } from '#shared/format/tree-order.ts'
-import { close, type Handle, inside, makeBelow, openBelow } from './restore-paths.ts'
+import type { OnWay } from '../core/restore-ports.ts'
+import { close, codeOf, type Handle, inside, makeBelow, openBelow } from './restore-paths.ts'
 
 /** Directories kept open though nothing uses them: a path and its neighbours. */
 const IDLE = 256
 
 type Held = { readonly handle: Handle; users: number }
 
+export type Hold = { readonly handle: Handle; readonly release: () => void }
+
 export type Directories = {
-  /** Opens a directory and counts one user; where `make`, it and those above it are made if they are not there. */
-  hold(dir: Bytes, make?: boolean): { readonly handle: Handle; readonly release: () => void }
-  /** Makes a directory that must not be there yet, and keeps it open for a while. */
-  make(dir: Bytes, name: Bytes): void
+  /** Opens a directory and counts one user; with `onWay`, it and those above it are made if they are not there. */
+  hold(dir: Bytes, onWay: OnWay | null): Hold
+  /** Null where it, or one above it, is not there. */
+  holdExisting(dir: Bytes): Hold | null
+  /** Makes a directory and keeps it open for a while; `fresh`: it must not be there yet. */
+  make(dir: Bytes, name: Bytes, fresh: boolean): void
   readonly closeAll: () => void
 }
 
@@ -61,8 +66,27 @@ const createStore = (top: Handle): Store => {
   }
 }
 
+const mtimeOf = ({ fd }: Handle): bigint => fstatSync(fd, { bigint: true }).mtimeNs
+
+type Child = { readonly parent: Handle; readonly above: Bytes; readonly name: Bytes }
+
+/** Opens the child, or makes it and says so; what the parent was like is said before. */
+const openOrMake = ({ parent, above: dir, name }: Child, onWay: OnWay): Handle => {
+  try {
+    return openBelow(parent, name)
+  } catch (error) {
+    if (codeOf(error) !== 'ENOENT') throw error
+  }
+  onWay(dir, mtimeOf(parent))
+  const made = makeBelow(parent, name)
+  // Somebody else was quicker: then it is not ours to finish.
+  if (made === null) return openBelow(parent, name)
+  onWay(pathOf(dir, name), null)
+  return made
+}
+
 /** From the deepest one that is open, name by name: paths may be deeper than a call stack. */
-const openAll = (store: Store, dir: Bytes, make: boolean): Held => {
+const openAll = (store: Store, dir: Bytes, onWay: OnWay | null): Held => {
   let at = dir
   let one = store.known(at)
   while (one === undefined) {
@@ -72,32 +96,48 @@ const openAll = (store: Store, dir: Bytes, make: boolean): Held => {
   while (at !== dir) {
     const start = at === '/' ? 1 : at.length + 1
     const slash = dir.indexOf('/', start)
-    const end = slash < 0 ? dir.length : slash
-    at = dir.slice(0, end)
-    const name = dir.slice(start, end)
-    one = store.keep(at, make ? makeBelow(one.handle, name) : openBelow(one.handle, name))
+    const name = dir.slice(start, slash < 0 ? dir.length : slash)
+    const child = { parent: one.handle, above: at, name }
+    const handle = onWay === null ? openBelow(one.handle, name) : openOrMake(child, onWay)
+    at = pathOf(at, name)
+    one = store.keep(at, handle)
   }
   return one
 }
 
+const MISSING: ReadonlySet<string> = new Set(['ENOENT'])
+
 export const createDirectories = (top: Handle): Directories => {
   const store = createStore(top)
+  const held = (one: Held): Hold => {
+    one.users += 1
+    store.forget()
+    return {
+      handle: one.handle,
+      release: () => {
+        one.users -= 1
+      },
+    }
+  }
   return {
-    hold: (dir, make = false) => {
-      const one = openAll(store, dir, make)
-      one.users += 1
-      store.forget()
-      return {
-        handle: one.handle,
-        release: () => {
-          one.users -= 1
-        },
+    hold: (dir, onWay) => {
+      const one = openAll(store, dir, onWay)
+      onWay?.(dir, mtimeOf(one.handle))
+      return held(one)
+    },
+    holdExisting: (dir) => {
+      try {
+        return held(openAll(store, dir, null))
+      } catch (error) {
+        if (MISSING.has(codeOf(error))) return null
+        throw error
       }
     },
-    make: (dir, name) => {
-      const parent = openAll(store, dir, false)
-      mkdirSync(inside(parent.handle, name), 0o700)
-      store.keep(pathOf(dir, name), openBelow(parent.handle, name))
+    make: (dir, name, fresh) => {
+      const parent = openAll(store, dir, null)
+      if (fresh) mkdirSync(inside(parent.handle, name), 0o700)
+      const made = fresh ? null : makeBelow(parent.handle, name)
+      store.keep(pathOf(dir, name), made ?? openBelow(parent.handle, name))
       store.forget()
     },
     closeAll: store.closeAll,

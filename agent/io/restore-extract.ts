@@ -198,7 +198,7 @@ const writeWhole = (thread: Thread, file: WholeFile, bytes: Uint8Array): void =>
     fd = createFile(temporary)
     writeAll(fd, bytes, null)
     setAttributes(fd, file)
-    giveName(temporary, rawPath(`${file.dir}/${file.name}`), file.exclusive)
+    giveName(temporary, rawPath(`${file.dir}/${file.name}`), file.naming)
   } catch (error) {
     if (fd !== null) rmSync(temporary, { force: true })
     throw targetError(file.name, error)

@@ -13,8 +13,9 @@ import {
   openSync,
   rmSync,
 } from 'node:fs'
-import { fail, type Failure, hasCode, problemOf } from '#shared/errors.ts'
+import { fail, Failure, problemOf } from '#shared/errors.ts'
 import type { Bytes } from '#shared/format/tree-order.ts'
+import type { Taken } from '../core/restore-ports.ts'
 
 const ASCII = /^[\x00-\x7f]*$/
 const BY_HANDLE = process.platform === 'linux'
@@ -38,11 +39,18 @@ export const handlePath = (fd: number, path: Bytes): Bytes =>
 export const codeOf = (error: unknown): string =>
   error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : ''
 
-const UNSAFE: ReadonlySet<string> = new Set(['EEXIST', 'ELOOP', 'ENOENT', 'ENOTDIR', 'EXDEV'])
+const UNSAFE: ReadonlySet<string> = new Set([
+  'EEXIST',
+  'EISDIR',
+  'ELOOP',
+  'ENOENT',
+  'ENOTDIR',
+  'EXDEV',
+])
 
 /** What the system said, as what it means for a path of the tree. */
 export const targetError = (path: Bytes, error: unknown): Failure => {
-  if (hasCode(error, 'TARGET_UNSAFE') || hasCode(error, 'TARGET_UNWRITABLE')) return error
+  if (error instanceof Failure) return error
   const code = codeOf(error)
   return fail(
     UNSAFE.has(code) ? 'TARGET_UNSAFE' : 'TARGET_UNWRITABLE',
@@ -63,6 +71,7 @@ const PROBLEMS: Readonly<Record<string, string>> = {
   // The tree has each directory before what lies in it; a hostile one may not.
   ENOENT: 'the directory that it is in is not there',
   EEXIST: 'there is something of this name already',
+  EISDIR: 'there is a directory in its place',
   ELOOP: 'it leads through a symbolic link',
   ENOTDIR: 'it leads through something that is not a directory',
   ENOSPC: 'there is no space left',
@@ -79,20 +88,36 @@ export const showPath = (path: Bytes): string => Buffer.from(path, 'latin1').toS
 export const openBelow = (parent: Handle, name: Bytes): Handle => {
   const path = inside(parent, name)
   if (!BY_HANDLE && lstatSync(path).isSymbolicLink()) throw loop()
-  const fd = openSync(path, DIRECTORY)
-  return { fd, path: handlePath(fd, `${parent.path}/${name}`) }
+  try {
+    const fd = openSync(path, DIRECTORY)
+    return { fd, path: handlePath(fd, `${parent.path}/${name}`) }
+  } catch (error) {
+    throw isLink(path, error) ? loop() : error
+  }
 }
 
 const loop = (): Error => Object.assign(new Error('a symbolic link'), { code: 'ELOOP' })
 
-/** Makes `name` (0700) unless it is there, and opens it. */
-export const makeBelow = (parent: Handle, name: Bytes): Handle => {
+/** The system says of a link what it says of a file: that it is no directory. */
+const isLink = (path: string | Buffer, error: unknown): boolean =>
+  codeOf(error) === 'ENOTDIR' &&
+  lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true
+
+/** Makes `name` (0700) and opens it; `null` where it is there. */
+export const makeBelow = (parent: Handle, name: Bytes): Handle | null => {
   try {
     mkdirSync(inside(parent, name), 0o700)
   } catch (error) {
-    if (codeOf(error) !== 'EEXIST') throw error
+    if (codeOf(error) === 'EEXIST') return null
+    throw error
   }
   return openBelow(parent, name)
+}
+
+export const look = (directory: Handle, name: Bytes): Taken => {
+  const stat = lstatSync(inside(directory, name), { throwIfNoEntry: false })
+  if (stat === undefined) return 'nothing'
+  return stat.isDirectory() ? 'directory' : 'other'
 }
 
 /** Opens the folder that a person named: links in that name are the person's own. */

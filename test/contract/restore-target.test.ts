@@ -86,7 +86,7 @@ describe('a restore target', () => {
 
   test.skipIf(!linux)('a directory swapped for a link while it is open leads nowhere else', () => {
     target.makeDirectory('/', 'd')
-    const held = target.directory('/d', false)
+    const held = target.directory('/d', null)
     swap('d')
     write('/d', 'victim', 'evil')
     target.makeDirectory('/d', 'sub')
@@ -100,9 +100,9 @@ describe('a restore target', () => {
     'a thread that writes into a swapped directory writes into the one that was opened',
     async () => {
       target.makeDirectory('/', 'd')
-      const held = target.directory('/d', false)
+      const held = target.directory('/d', null)
       swap('d')
-      const whole = { ...ATTRIBUTES, dir: held.path, name: 'victim', exclusive: true }
+      const whole = { ...ATTRIBUTES, dir: held.path, name: 'victim', naming: 'exclusive' as const }
       const result = await createExtract(
         new Uint8Array(32),
         'thread',
@@ -118,7 +118,7 @@ describe('a restore target', () => {
     mkdirSync(join(path, 'e'))
     symlinkSync(outside, join(path, 'e', 'f'))
     for (const dir of ['/d', '/e/f', '/e/f/g', '/d/g']) {
-      expect(() => target.directory(dir, true)).toThrow(/not a directory|symbolic link/)
+      expect(() => target.directory(dir, () => undefined)).toThrow(/not a directory|symbolic link/)
       expect(() => target.makeDirectory(dir, 'x')).toThrow()
       expect(() => target.finishDirectory(dir, ATTRIBUTES)).toThrow()
       expect(() => target.file(dir, 'victim', 1)).toThrow()
@@ -128,14 +128,14 @@ describe('a restore target', () => {
   })
 
   test('a directory that is not there is made only where that is asked for', () => {
-    expect(() => target.directory('/a/b', false)).toThrow(/is not there/)
-    target.directory('/a/b', true).done()
+    expect(() => target.directory('/a/b', null)).toThrow(/is not there/)
+    target.directory('/a/b', () => undefined).done()
     expect(lstatSync(join(path, 'a/b')).mode & 0o7777).toBe(0o700)
   })
 
   test('paths deeper than a call stack, and more directories than may be open, are no trouble', () => {
     const deep = '/d'.repeat(1200)
-    target.directory(deep, true).done()
+    target.directory(deep, () => undefined).done()
     write(deep, 'f')
     for (let i = 0; i < 600; i += 1) target.makeDirectory('/', `n${i}`)
     write(deep, 'g')
