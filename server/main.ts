@@ -33,7 +33,6 @@ import { type Base, openBase } from './io/base.ts'
 import { systemClock } from './io/clock.ts'
 import { newsIn } from './io/db/following.ts'
 import { ping } from './io/db/ping.ts'
-import { readingIn } from './io/db/reading/reading.ts'
 import { tryLock } from './io/embedded/postgres/lock.ts'
 import { BUCKET } from './io/embedded/s3-endpoint.ts'
 import { type LocalStorage, settleLocalStorage, startLocalStorage } from './io/embedded/storage.ts'
@@ -41,6 +40,7 @@ import { makeLog } from './io/log.ts'
 import { ensureLocalToken, readLocalToken, writeLocalToken } from './io/local-token.ts'
 import { createPrivate, makeFolder } from './io/private-file.ts'
 import { systemRandom } from './io/random.ts'
+import { readingPortsOn } from './io/reading-ports.ts'
 import { announce, readRunning } from './io/running-file.ts'
 import type { PrepareVault } from './ports.ts'
 import type { StorageTests } from './ports/storage-tests.ts'
@@ -92,10 +92,8 @@ const routesOf = async (
   const { resources, database } = base
   const prepare: PrepareVault = async (caller, of) => prepareVault(parts, caller.organization, of)
   const checkDatabase = async (): Promise<void> => ping(database.db)
-  const browsing = createBrowsing({
-    reading: readingIn(database.db, base.sealing),
-    stores: parts.stores,
-  })
+  const { reading, openRequests } = readingPortsOn(base)
+  const browsing = createBrowsing({ reading, stores: parts.stores })
   const following = await createFollowing({ news: newsIn(database.sql), clock: systemClock, log })
   owned.defer(async () => following.close())
   const routes = apiRoutes({
@@ -110,6 +108,7 @@ const routesOf = async (
     browsing,
     details: createDetails(browsing, { clock: systemClock, log }),
     following,
+    downloads: { ...browsing, openRequests, clock: systemClock, random: systemRandom },
   })
   return [...routes, gate.routes]
 }

@@ -1,6 +1,7 @@
 /** An entry of a tree as the API shows it. */
 import { fileId, showPath } from '#shared/api/file-ids.ts'
 import type { BackupFile, LostFiles } from '#shared/api/files.ts'
+import type { Failure } from '#shared/errors.ts'
 import type { Entry } from '#shared/format/tree.ts'
 import { pathOf, type Place } from '#shared/format/tree-order.ts'
 import type { TreePart } from '#shared/read/tree.ts'
@@ -50,3 +51,7 @@ export const showLost = ({
   code: failure.code,
   problem: failure.message,
 })
+
+/** The vault itself is at fault, and will be when it is read again; otherwise the world was. */
+export const isVaultFault = ({ code }: Failure): boolean =>
+  code === 'DAMAGED' || code === 'MISSING_OBJECT' || code === 'UNSUPPORTED'

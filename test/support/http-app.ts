@@ -19,13 +19,13 @@ import { newsIn } from '#server/io/db/following.ts'
 import { migrate } from '#server/io/db/migrate.ts'
 import { type Database, openDatabase } from '#server/io/db/open.ts'
 import { ping } from '#server/io/db/ping.ts'
-import { readingIn } from '#server/io/db/reading/reading.ts'
 import { type Resources, resourcesIn } from '#server/io/db/resources.ts'
 import { storageRowsIn } from '#server/io/db/storage-settings.ts'
 import { vaultSealing } from '#server/io/db/vaults/sealing.ts'
 import { vaultsIn } from '#server/io/db/vaults/vaults.ts'
 import { type Postgres, startPostgres } from '#server/io/embedded/postgres/start.ts'
 import { systemRandom } from '#server/io/random.ts'
+import { readingPortsOn } from '#server/io/reading-ports.ts'
 import { createStores } from '#server/io/s3/stores.ts'
 import { type Sealing, sealing } from '#server/io/secrets.ts'
 import type { PrepareVault, Stores } from '#server/ports.ts'
@@ -140,7 +140,8 @@ export const startTestApp = async (
   if (made === null) throw new Error('the database has an organization already')
   let woken = 0
   const stores = createStores({ rows: storageRowsIn(database.db, seal), ...world })
-  const browsing = createBrowsing({ reading: readingIn(database.db, seal), stores })
+  const { reading, openRequests } = readingPortsOn({ database, sealing: seal })
+  const browsing = createBrowsing({ reading, stores })
   const news = newsIn(database.sql)
   const parts = {
     ...resources,
@@ -159,6 +160,7 @@ export const startTestApp = async (
     },
     browsing,
     details: createDetails(browsing, { clock: systemClock, log: quiet }),
+    downloads: { ...browsing, openRequests, clock: systemClock, random: systemRandom },
     following: await createFollowing({ news, clock: systemClock, log: quiet }),
   }
   const app = await buildApp(

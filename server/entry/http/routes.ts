@@ -2,6 +2,7 @@
 import type { Routes } from './app.ts'
 import { backupEventRoutes } from './routes/backup-events.ts'
 import { backupRoutes } from './routes/backups.ts'
+import { downloadRoutes } from './routes/downloads.ts'
 import { encryptionKeyRoutes } from './routes/encryption-keys.ts'
 import { fileRoutes } from './routes/files.ts'
 import { healthRoutes } from './routes/health.ts'
@@ -27,6 +28,7 @@ export type ApiParts = PartsOf<typeof organizationRoutes> &
     readonly projects: PartsOf<typeof projectRoutes>
     readonly keys: PartsOf<typeof encryptionKeyRoutes>
     readonly browsing: PartsOf<typeof fileRoutes>
+    readonly downloads: PartsOf<typeof downloadRoutes>
   }
 
 export const apiRoutes = (parts: ApiParts): Routes[] => [
@@ -42,4 +44,5 @@ export const apiRoutes = (parts: ApiParts): Routes[] => [
   backupRoutes(parts),
   backupEventRoutes(parts),
   fileRoutes(parts.browsing),
+  downloadRoutes(parts.downloads),
 ]

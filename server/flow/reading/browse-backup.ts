@@ -1,13 +1,13 @@
 /** Looking at the names in a backup: one folder, a search, one file. With the list identity only: no content, no customer's key. */
 import { fileId, parseFile, parseFileId, showPath } from '#shared/api/file-ids.ts'
 import type { BackupFile, FilesQuery, LostFiles } from '#shared/api/files.ts'
-import { fail, type Failure, hasCode } from '#shared/errors.ts'
+import { fail, type Failure } from '#shared/errors.ts'
 import type { SegmentLine } from '#shared/format/segment.ts'
 import { type Bytes, pathOf, type Place, type Range } from '#shared/format/tree-order.ts'
 import { createRecent, type Recent } from '#shared/read/recent.ts'
 import { placeOf } from '#shared/read/select.ts'
 import { type TreeOf, type TreePart, walkTree } from '#shared/read/tree.ts'
-import { showFile, showLost } from '../../core/backup-file.ts'
+import { isVaultFault, showFile, showLost } from '../../core/backup-file.ts'
 import type { CommittedBackup } from '../../ports/reading.ts'
 import {
   type ReadBackup,
@@ -79,11 +79,6 @@ type Bounds = {
   readonly matches: (line: SegmentLine) => boolean
 }
 
-const isOfVault = (failure: Failure): boolean =>
-  hasCode(failure, 'DAMAGED') ||
-  hasCode(failure, 'MISSING_OBJECT') ||
-  hasCode(failure, 'UNSUPPORTED')
-
 /** Entries until the page is full and one more shows that there is a next one, or until enough was read. */
 const gather = async (walk: AsyncIterable<TreePart>, bounds: Bounds): Promise<Gathered> => {
   const { limit, mostSegments, mostLost, matches } = bounds
@@ -93,7 +88,7 @@ const gather = async (walk: AsyncIterable<TreePart>, bounds: Bounds): Promise<Ga
   for await (const part of walk) {
     if (part.part === 'lost') {
       // What the world failed at may work in a moment: an answer without it would be wrong.
-      if (!isOfVault(part.failure) || lost.length >= mostLost) throw part.failure
+      if (!isVaultFault(part.failure) || lost.length >= mostLost) throw part.failure
       lost.push(showLost(part))
       continue
     }
