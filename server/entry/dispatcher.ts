@@ -2,8 +2,9 @@
 import { problemOf } from '#shared/errors.ts'
 import { type Ms, SECOND } from '#shared/units.ts'
 import type { AgentParts } from '../flow/agent-parts.ts'
-import { createBell } from '../flow/bell.ts'
-import { dispatchRuns } from '../flow/dispatch-runs.ts'
+import { type Bell, createBell } from '../flow/bell.ts'
+import { dispatchBackups, dispatchRestores } from '../flow/dispatch-runs.ts'
+import { askForProofs } from '../flow/open-requests/prove.ts'
 import { settleLeases } from '../flow/settle-leases.ts'
 
 const SWEEP: Ms = 3 * SECOND
@@ -35,10 +36,11 @@ const repeat = async (
 /** The first sweep begins at once. A lost LISTEN connection is made again by the driver; meanwhile sweeps find the work. */
 export const startDispatcher = async (parts: AgentParts): Promise<Dispatcher> => {
   const stop = new AbortController()
-  const bell = createBell(parts.clock)
+  const bells = [createBell(parts.clock), createBell(parts.clock)] as const
+  const ring = (): void => bells.forEach((bell) => bell.ring())
   const listening = await parts.wakeups.listen({
     work: (server) => {
-      if (parts.links.get(server) !== null) bell.ring()
+      if (parts.links.get(server) !== null) ring()
     },
     superseded: (server, joins) => {
       const link = parts.links.get(server)
@@ -46,27 +48,36 @@ export const startDispatcher = async (parts: AgentParts): Promise<Dispatcher> =>
         link.close('superseded', 'a newer connection of this server took over')
     },
   })
-  const dispatching = repeat(
-    parts,
-    ['dispatch', async () => bell.heard(SWEEP, stop.signal)],
-    [
-      async () => {
-        while (!stop.signal.aborted && (await dispatchRuns(parts)) > 0);
-      },
-      stop.signal,
-    ],
-  )
+  const sweep = async (bell: Bell, what: string, work: () => Promise<number>): Promise<void> =>
+    repeat(
+      parts,
+      [what, async () => bell.heard(SWEEP, stop.signal)],
+      [
+        async () => {
+          while (!stop.signal.aborted && (await work()) > 0);
+        },
+        stop.signal,
+      ],
+    )
+  const dispatching = [
+    sweep(bells[0], 'dispatch backups', async () => dispatchBackups(parts)),
+    // Beside them, as it reads from storages.
+    sweep(bells[1], 'dispatch restores', async () => {
+      await askForProofs(parts)
+      return dispatchRestores(parts, stop.signal)
+    }),
+  ]
   const settling = repeat(
     parts,
     ['settle', async () => parts.clock.sleep(SETTLE, stop.signal).catch(() => undefined)],
     [async () => settleLeases(parts, stop.signal), stop.signal],
   )
   return {
-    wake: () => bell.ring(),
+    wake: ring,
     close: async () => {
       stop.abort(new Error('the control plane stops'))
-      bell.ring()
-      await Promise.all([dispatching, settling])
+      ring()
+      await Promise.all([...dispatching, settling])
       await listening[Symbol.asyncDispose]()
     },
   }

@@ -15,7 +15,10 @@ import type {
   Vaults,
   Wakeups,
 } from '../ports.ts'
-import type { RunEvents, Runs, RunScope, Settled } from '../ports/runs.ts'
+import type { OpenRequests } from '../ports/open-requests.ts'
+import type { Identities, Reading } from '../ports/reading.ts'
+import type { Restores } from '../ports/restores.ts'
+import type { RestoreResult, RunEvents, Runs, RunScope, Settled } from '../ports/runs.ts'
 
 export type Timing = {
   /** Agents say that they live this often; whole seconds. */
@@ -42,6 +45,10 @@ export type AgentParts = {
   readonly commits: Commits
   readonly stores: Stores
   readonly events: RunEvents
+  readonly reading: Reading
+  readonly identities: Identities
+  readonly restores: Restores
+  readonly openRequests: OpenRequests
   readonly clock: Clock
   readonly random: Random
   readonly log: Log
@@ -65,8 +72,9 @@ export const changeRun = async (
   parts: Pick<AgentParts, 'runs' | 'events' | 'log'>,
   of: RunRef,
   decide: (run: Run, now: Ms) => Step,
+  result?: RestoreResult,
 ): Promise<Settled | null> => {
-  const settled = await parts.runs.change(of, decide)
+  const settled = await parts.runs.change(of, decide, result)
   if (settled !== null && settled.before.at !== settled.run.at) announce(parts, of, settled.run)
   return settled
 }

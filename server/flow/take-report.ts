@@ -21,6 +21,7 @@ import { dropRecords } from './drop-records.ts'
 import { giveGrants, giveNumbers } from './give-grants.ts'
 import { openVault } from './open-vault.ts'
 import { renewLeases } from './renew-leases.ts'
+import { takeRestoreReport } from './restores/take-restore-report.ts'
 
 /**
  * Requests that may take long, and whose order among each other means nothing: the agent waits for their answers where it
@@ -31,6 +32,7 @@ const SLOW: ReadonlySet<Report['type']> = new Set([
   'grants.request',
   'objects.stored',
   'commit.finish',
+  'packs.request',
 ])
 
 type Ending = Reports['backup.accepted' | 'backup.refused' | 'backup.ended']
@@ -98,8 +100,7 @@ const take = async (
   [link, report]: readonly [Link, Report],
   stop: AbortSignal,
 ): Promise<Order | null> => {
-  if (isAboutRestore(report))
-    throw fail('RESOURCE_NOT_FOUND', { resource: 'restore', id: report.id })
+  if (isAboutRestore(report)) return takeRestoreReport(parts, link, report)
   switch (report.type) {
     case 'backup.accepted':
     case 'backup.refused':

@@ -1,6 +1,9 @@
 /** What stands behind the connections of agents, on this machine: the ports of flow/agent-parts.ts. */
 import type { Log } from '#shared/world.ts'
 import type { AgentLinks, Agents, Commits, Objects, Vaults, Wakeups } from '../ports.ts'
+import type { OpenRequests } from '../ports/open-requests.ts'
+import type { Identities, Reading } from '../ports/reading.ts'
+import type { Restores } from '../ports/restores.ts'
 import type { RunEvents, Runs } from '../ports/runs.ts'
 import { createLinks } from './agents/links.ts'
 import type { Base } from './base.ts'
@@ -8,7 +11,12 @@ import { systemClock } from './clock.ts'
 import { agentsIn } from './db/agents/agents.ts'
 import { commitsIn } from './db/commits/commits.ts'
 import { objectsIn } from './db/objects/objects.ts'
+import { openRequestsIn } from './db/open-requests/open-requests.ts'
+import { openerSealing } from './db/open-requests/sealing.ts'
+import { recentIdentities } from './db/reading/identities.ts'
+import { readingIn } from './db/reading/reading.ts'
 import { idMaker } from './db/resources.ts'
+import { restoresIn } from './db/restores/restores.ts'
 import { runsIn } from './db/runs/runs.ts'
 import { storageRowsIn } from './db/storage-settings.ts'
 import { vaultSealing } from './db/vaults/sealing.ts'
@@ -28,6 +36,10 @@ export type AgentPorts = {
   readonly commits: Commits
   readonly stores: OpenStores
   readonly events: RunEvents
+  readonly reading: Reading
+  readonly identities: Identities
+  readonly restores: Restores
+  readonly openRequests: OpenRequests
 }
 
 /** `stores` is to be closed at the end. */
@@ -37,6 +49,8 @@ export const agentPortsOn = (
 ): AgentPorts => {
   const { db, sql } = database
   const world = { clock: systemClock, random: systemRandom }
+  const reading = readingIn(db, sealing)
+  const requests = { makeId: idMaker(world), ...openerSealing(sealing) }
   return {
     agents: agentsIn(db, idMaker(world)),
     links: createLinks(),
@@ -47,5 +61,9 @@ export const agentPortsOn = (
     commits: commitsIn(db),
     stores: createStores({ rows: storageRowsIn(db, sealing), ...world }),
     events: createRunEvents(log),
+    reading,
+    identities: recentIdentities(reading, systemClock),
+    restores: restoresIn(db, requests),
+    openRequests: openRequestsIn(db, requests),
   }
 }

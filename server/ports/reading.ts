@@ -68,3 +68,6 @@ export type Reading = {
   /** Notes that the backup was used: a browse, a download, a restore. */
   used(backup: BackupId): Promise<void>
 }
+
+/** The identities of a vault, from a cache of a minute: for whoever opens batch after batch. */
+export type Identities = (vault: VaultId) => Promise<VaultIdentities>

@@ -36,6 +36,9 @@ type Said<Report> = Omit<Report, 'type' | 'id' | 're' | 'run' | 'epoch'>
 export type RunProgress = Said<Reports['progress']>
 export type RestoreProgress = Said<Reports['restore.progress']>
 
+/** What an agent says of a restore that is over. */
+export type RestoreResult = Pick<RestoreProgress, 'counts' | 'bytes_restored' | 'bytes_fetched'>
+
 /** A line of a run's log; `fields` say which file it is about, and why. */
 export type RunLine = Pick<Reports['log'], 'level' | 'message'> & {
   readonly fields?: Readonly<Record<string, string>>
@@ -44,12 +47,18 @@ export type RunLine = Pick<Reports['log'], 'level' | 'message'> & {
 export type Runs = {
   /** Offers: waiting runs of these servers, oldest first, as `decide` changes them; no run to two callers. */
   claim(
+    kind: RunRef['kind'],
     links: readonly Link[],
     limit: number,
-    decide: (run: Run, link: Link, now: Ms) => Step,
+    /** `timeout`: how long the run may take; `null` where it does not say. */
+    decide: (run: Run, link: Link, now: Ms, timeout: Ms | null) => Step,
   ): Promise<readonly (Held & { readonly link: Link })[]>
-  /** Locks the run, lets `decide` see it at the database's time, and stores what it makes of it. */
-  change(of: RunRef, decide: (run: Run, now: Ms) => Step): Promise<Settled | null>
+  /** Locks the run, lets `decide` see it at the database's time, and stores what it makes of it, with `result` if it changes. */
+  change(
+    of: RunRef,
+    decide: (run: Run, now: Ms) => Step,
+    result?: RestoreResult,
+  ): Promise<Settled | null>
   /** A run of this server's, of either kind; `null` for anybody else's. */
   find(id: string, server: ServerId): Promise<Held | null>
   /** A backup of this server's; `null` for anybody else's. */

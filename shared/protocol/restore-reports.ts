@@ -117,7 +117,7 @@ export const RESTORE_REPORTS = {
 export type RestoreCounts = Static<typeof RestoreCounts>
 export type NotedFile = Static<typeof NotedFile>
 
-type RestoreReport = Static<(typeof RESTORE_REPORTS)[keyof typeof RESTORE_REPORTS]>
+export type RestoreReport = Static<(typeof RESTORE_REPORTS)[keyof typeof RESTORE_REPORTS]>
 
 export const isAboutRestore = <R extends { readonly type: string }>(
   report: R,

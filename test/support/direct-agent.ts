@@ -1,6 +1,6 @@
 /** An agent without a socket: its reports go straight to the flows, its orders into a list. */
 import type { AgentParts } from '#server/flow/agent-parts.ts'
-import { dispatchRuns } from '#server/flow/dispatch-runs.ts'
+import { dispatchBackups } from '#server/flow/dispatch-runs.ts'
 import { takeReport } from '#server/flow/take-report.ts'
 import type { Link } from '#server/ports.ts'
 import type { BackupId, JobId, ServerId } from '#shared/ids.ts'
@@ -89,7 +89,7 @@ export const startRun = async (
   job?: JobId,
 ): Promise<BackupStart> => {
   await world.addBackup(job ?? (await world.addJob(agent.server)), agent.server)
-  await dispatchRuns(parts)
+  await dispatchBackups(parts)
   const start = agent.last('backup.start')
   await agent.tell({ type: 'backup.accepted', run: start.run, epoch: start.epoch })
   return start

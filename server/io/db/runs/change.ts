@@ -1,16 +1,20 @@
 import { type Kysely, sql } from 'kysely'
 import type { Ms } from '#shared/units.ts'
 import type { Run, RunRef, Step } from '../../../core/backup-machine.ts'
-import type { Settled } from '../../../ports/runs.ts'
+import type { RestoreResult, Settled } from '../../../ports/runs.ts'
 import type { Schema } from '../schema.ts'
-import { RUN_COLUMNS, runIn, storeRun } from './run-row.ts'
+import { RUN_COLUMNS, runIn, type RunUpdate, storeRun } from './run-row.ts'
 import { TABLES } from './tables.ts'
+
+const columnsOf = (result: RestoreResult | undefined): RunUpdate<'restores'> =>
+  result === undefined ? {} : { ...result, counts: { ...result.counts } }
 
 /** `for update`: whoever decides about a run sees it as the one before left it. */
 export const changeRun = async (
   db: Kysely<Schema>,
   of: RunRef,
   decide: (run: Run, now: Ms) => Step,
+  result?: RestoreResult,
 ): Promise<Settled | null> =>
   db.transaction().execute(async (trx) => {
     const row = await trx
@@ -23,6 +27,6 @@ export const changeRun = async (
     if (row === undefined) return null
     const before = runIn(row)
     const [run, verdict] = decide(before, row.now.getTime())
-    if (verdict === 'changed') await storeRun(trx, of, [before, run])
+    if (verdict === 'changed') await storeRun(trx, of, [before, run], columnsOf(result))
     return { before, run, verdict }
   })

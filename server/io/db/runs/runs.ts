@@ -32,13 +32,13 @@ const scopeIn = (row: ScopeRow): RunScope => ({
   startedAt: row.began_at.getTime(),
 })
 
-// A vault keeps the storage and key that it was made for, whatever becomes of the job.
+// A vault keeps the storage and key that it was made for, whatever becomes of the job; a version keeps its own too.
 const SCOPE = sql<ScopeRow>`
   select b.id, b.org_id, b.server_id, b.job_id, b.vault_id, b.status, b.lease_epoch, b.lease_link, b.lease_until,
     b.accepted_at, b.deadline, b.cancel_requested_at, b.error, coalesce(b.started_at, b.created_at) as began_at,
-    coalesce(v.storage_id, j.storage_id) as storage_id, coalesce(v.encryption_key_id, j.encryption_key_id) as encryption_key_id
+    coalesce(v.storage_id, jv.storage_id) as storage_id, coalesce(v.encryption_key_id, jv.encryption_key_id) as encryption_key_id
   from backups b
-  join jobs j on j.id = b.job_id
+  join job_versions jv on jv.job_id = b.job_id and jv.version = b.job_version
   left join vaults v on v.id = b.vault_id`
 
 const scope = async (
@@ -120,9 +120,9 @@ const find = async (db: Kysely<Schema>, id: string, server: ServerId): Promise<H
 }
 
 export const runsIn = (db: Kysely<Schema>): Runs => ({
-  claim: async (links, limit, decide) =>
-    links.length === 0 ? [] : claimRuns(db, links, { limit, decide }),
-  change: async (of, decide) => changeRun(db, of, decide),
+  claim: async (kind, links, limit, decide) =>
+    links.length === 0 ? [] : claimRuns(db, links, { kind, limit, decide }),
+  change: async (of, decide, result) => changeRun(db, of, decide, result),
   find: async (id, server) => find(db, id, server),
   scope: async (backup, server) => scope(db, backup, server),
   heldBy: async (server, listed) => heldBy(db, server, listed),

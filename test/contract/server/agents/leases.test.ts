@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { backupRun, step } from '#server/core/backup-machine.ts'
 import { cancelRun } from '#server/flow/cancel-run.ts'
-import { dispatchRuns } from '#server/flow/dispatch-runs.ts'
+import { dispatchBackups } from '#server/flow/dispatch-runs.ts'
 import { settleLeases } from '#server/flow/settle-leases.ts'
 import type { BackupId } from '#shared/ids.ts'
 import { HOUR, SECOND } from '#shared/units.ts'
@@ -39,7 +39,7 @@ describe('a waiting backup', () => {
     const backups = await Promise.all(jobs.map(async (job) => world.addBackup(job, agent.server)))
     const others = Array.from({ length: 4 }, () => agentPartsIn(world))
     const claim = async (by: typeof parts): Promise<readonly string[]> => {
-      const held = await by.runs.claim([agent.link()], 10, (run, link, now) =>
+      const held = await by.runs.claim('backup', [agent.link()], 10, (run, link, now) =>
         step(run, {
           kind: 'dispatched',
           lease: { link: link.joins, until: now + HOUR },
@@ -73,11 +73,11 @@ describe('a waiting backup', () => {
     const elsewhere = await directAgent(agentPartsIn(world), world)
     for (const link of [stale, elsewhere.link()])
       expect(
-        await parts.runs.claim([link], 10, () => {
+        await parts.runs.claim('backup', [link], 10, () => {
           throw new Error('not theirs')
         }),
       ).toEqual([])
-    await dispatchRuns(parts)
+    await dispatchBackups(parts)
     expect(agent.last('backup.start')).toMatchObject({ run: backup, epoch: 1 })
     await agent.tell({
       type: 'backup.refused',
@@ -95,7 +95,7 @@ describe('a waiting backup', () => {
     const backup = await world.addBackup(await world.addJob(agent.server), agent.server)
     await cancelRun(parts, backupRun(backup), agent.server)
     expect(await statusOf(world, backup)).toMatchObject({ status: 'canceled' })
-    expect(await dispatchRuns(parts)).toBe(0)
+    expect(await dispatchBackups(parts)).toBe(0)
   })
 
   test('that nobody can be given fails with the reason', async () => {
@@ -106,7 +106,7 @@ describe('a waiting backup', () => {
       .set({ sources: [{ type: 'unheard of' }] as never })
       .where('job_id', '=', job)
       .execute()
-    await dispatchRuns(parts)
+    await dispatchBackups(parts)
     expect(await statusOf(world, backup)).toMatchObject({
       status: 'failed',
       error: { code: 'VALIDATION_FAILED' },
@@ -167,13 +167,13 @@ describe('a running backup', () => {
 
   test('whose offer never arrived is offered again on the next connection', async () => {
     const backup = await world.addBackup(await world.addJob(agent.server), agent.server)
-    await dispatchRuns(parts)
+    await dispatchBackups(parts)
     expect(agent.last('backup.start')).toMatchObject({ run: backup, epoch: 1 })
     await agent.beat()
-    expect(await dispatchRuns(parts)).toBe(0)
+    expect(await dispatchBackups(parts)).toBe(0)
     await agent.reconnect()
     await agent.beat()
-    expect(await dispatchRuns(parts)).toBe(1)
+    expect(await dispatchBackups(parts)).toBe(1)
     expect(agent.last('backup.start')).toMatchObject({ run: backup, epoch: 2 })
     await agent.tell({ type: 'backup.accepted', run: backup, epoch: 2 })
     await agent.beat()
