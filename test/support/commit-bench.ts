@@ -56,7 +56,10 @@ export const stage = async (
   [kind, packs]: readonly ['changes' | 'whole', readonly (readonly [number, number])[]],
 ): Promise<void> => {
   const page = { type: 'commit.page', ...runOf(start), page: 0, of: 1, kind } as const
-  must(await agent.ask({ ...page, packs: packs.map(([no, live]) => [no, live]) }), 'commit.taken')
+  must(
+    await agent.ask({ ...page, packs: packs.map(([no, live]): [number, number] => [no, live]) }),
+    'commit.taken',
+  )
 }
 
 export const writeRecord = async (agent: Asks, start: BackupStart): Promise<void> => {
