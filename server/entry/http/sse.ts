@@ -93,6 +93,8 @@ export const createStreams = (app: App, following: Following): Streams => {
         .type('text/event-stream')
         .header('cache-control', 'no-store, no-transform')
         .header('x-accel-buffering', 'no')
+        // A connection that would be kept for another request keeps the process, when it ends, from ending.
+        .header('connection', 'close')
         .send(textStream(textOf(batches)))
     },
   }
