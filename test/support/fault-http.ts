@@ -41,22 +41,32 @@ const answerTo = async (onward: http.ClientRequest): Promise<IncomingMessage> =>
     onward.on('error', reject)
   })
 
+type Sink = {
+  write(chunk: Buffer): boolean
+  once(event: 'drain' | 'close', done: () => void): unknown
+  off(event: 'drain' | 'close', done: () => void): unknown
+}
+
+/** Until it takes more, or never will. */
+const hasRoom = async (to: Sink): Promise<void> =>
+  new Promise((resolve) => {
+    const done = (): void => {
+      to.off('drain', done)
+      to.off('close', done)
+      resolve()
+    }
+    to.once('drain', done)
+    to.once('close', done)
+  })
+
 /** Bytes with back-pressure up to `limit`; true when that is where it stopped. */
-const pump = async (
-  from: IncomingMessage,
-  to: { write(chunk: Buffer): boolean; once(event: 'drain' | 'close', done: () => void): unknown },
-  limit = Infinity,
-): Promise<boolean> => {
+const pump = async (from: IncomingMessage, to: Sink, limit = Infinity): Promise<boolean> => {
   let left = limit
   for await (const chunk of from.iterator({ destroyOnReturn: false })) {
     if (!Buffer.isBuffer(chunk)) continue
     const part = chunk.length > left ? chunk.subarray(0, left) : chunk
     left -= part.length
-    if (part.length > 0 && !to.write(part))
-      await new Promise<void>((resolve) => {
-        to.once('drain', () => resolve())
-        to.once('close', () => resolve())
-      })
+    if (part.length > 0 && !to.write(part)) await hasRoom(to)
     if (left <= 0) return true
   }
   return false
