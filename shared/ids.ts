@@ -13,6 +13,8 @@ export type JobId = Id<'job'>
 export type BackupId = Id<'backup'>
 export type RestoreId = Id<'restore'>
 export type OpenRequestId = Id<'open request'>
+export type DownloadId = Id<'download'>
+export type VerificationId = Id<'verification'>
 export type VaultId = Id<'vault'>
 export type MessageId = Id<'message'>
 

@@ -26,11 +26,13 @@ const typesIn = (text: string): Map<string, Column[]> => {
 const declared = async (): Promise<ReadonlyMap<string, readonly Column[]>> => {
   const read = async (file: string): Promise<string> =>
     readFile(new URL(`../../server/io/db/${file}`, import.meta.url), 'utf8')
-  const files = ['schema-backups.ts', 'schema-restores.ts', 'schema.ts']
+  const files = ['schema-backups.ts', 'schema-restores.ts', 'schema-downloads.ts', 'schema.ts']
   const text = (await Promise.all(files.map(read))).join('\n')
   const types = typesIn(text)
   const parts = [...(types.get('BackupRun') ?? []), ...(types.get('BackupResult') ?? [])]
   types.set('Backups', [...(types.get('Backups') ?? []), ...parts])
+  for (const name of ['Downloads', 'Verifications'])
+    types.set(name, [...(types.get(name) ?? []), ...(types.get('Task') ?? [])])
   const [, tables = ''] = /export type Schema = \{\n(.*?)\n\}/s.exec(text) ?? []
   const named = [...tables.matchAll(/^\s+(\w+): (\w+)$/gm)]
   return new Map(named.map(([, table = '', type = '']) => [table, types.get(type) ?? []]))

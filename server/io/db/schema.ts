@@ -20,6 +20,13 @@ import type {
   VaultObjects,
 } from './schema-backups.ts'
 import type {
+  DownloadEvents,
+  DownloadObjects,
+  Downloads,
+  VerificationEvents,
+  Verifications,
+} from './schema-downloads.ts'
+import type {
   Actor,
   Bytes,
   Default,
@@ -264,4 +271,9 @@ export type Schema = {
   restore_logs: RestoreLogs
   open_requests: OpenRequests
   open_request_packs: OpenRequestPacks
+  downloads: Downloads
+  download_objects: DownloadObjects
+  download_events: DownloadEvents
+  verifications: Verifications
+  verification_events: VerificationEvents
 }
