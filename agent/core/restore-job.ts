@@ -2,7 +2,7 @@
 import type { Bytes } from '#shared/format/tree-order.ts'
 import type { Run } from './restore-layout.ts'
 import type { Details, ErrorCode } from '#shared/errors.ts'
-import type { OpenedObject } from '#shared/read/access.ts'
+import type { OpenedObject, Whereabouts } from '#shared/read/access.ts'
 
 /** What an inode gets besides its content. `owner` is null where it is right already or cannot be set. */
 export type Attributes = {
@@ -61,4 +61,18 @@ export type Problem = {
 export type ExtractResult = {
   readonly files: readonly (Problem | null)[]
   readonly pieces: readonly (readonly (Problem | null)[])[]
+  /** Bytes of the object that were asked for, each time that they were. */
+  readonly fetched: number
 }
+
+/** A read that failed in a way that may be different the next time. */
+export type Trouble = {
+  /** Where it was read from. */
+  readonly at: Whereabouts
+  /** The store said no, and was not just busy: only another address can help, if anything can. */
+  readonly refused: boolean
+  readonly problem: Problem
+}
+
+/** Waits for the next try; the answer says where to read, null that there is none. */
+export type Again = (trouble: Trouble) => Promise<Whereabouts | null>

@@ -2,7 +2,14 @@
 import type { Bytes, Place } from '#shared/format/tree-order.ts'
 import type { ObjectKey } from '#shared/store.ts'
 import type { Whereabouts } from '#shared/read/access.ts'
-import type { Attributes, ExtractJob, ExtractResult, Naming } from './restore-job.ts'
+import type {
+  Again,
+  Attributes,
+  ExtractJob,
+  ExtractResult,
+  Naming,
+  Problem,
+} from './restore-job.ts'
 
 /**
  * The objects of vaults, wherever they lie; keys begin with `vaults/`. Reading gives exactly the bytes asked for or
@@ -108,9 +115,27 @@ export type PlaceAsk = {
 export type Extractors = {
   /** How many jobs may wait for an answer at once. */
   readonly width: number
-  run(job: ExtractJob): Promise<ExtractResult>
+  /** `again` decides about reads that fail; without it, they are tried a few times. */
+  run(job: ExtractJob, again?: Again): Promise<ExtractResult>
+  /** Breaks off what is being read; what is being written is done first, so that nothing half-made stays behind. */
   close(): Promise<void>
 }
+
+/** One try to read a range of an object, in this thread. */
+export type ReadOutcome =
+  | { readonly done: 'read'; readonly bytes: Uint8Array }
+  /** `final`: the object is not there, or shorter; `refused` and `passing` as in `Trouble`. */
+  | {
+      readonly done: 'failed'
+      readonly how: 'final' | 'refused' | 'passing'
+      readonly problem: Problem
+    }
+
+export type ReadOnce = (
+  object: { readonly at: Whereabouts; readonly key: ObjectKey },
+  range: { readonly start: number; readonly end: number },
+  stop: AbortSignal,
+) => Promise<ReadOutcome>
 
 export type HandedPlace = {
   readonly key: ObjectKey

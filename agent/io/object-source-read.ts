@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Failure, fail, hasCode, problemOf } from '#shared/errors.ts'
 import { SECOND } from '#shared/units.ts'
 import type { Whereabouts } from '#shared/read/access.ts'
+import type { ReadOnce } from '../core/restore-ports.ts'
 
 const ATTEMPTS = 4
 const FIRST_PAUSE = 100
@@ -22,16 +23,36 @@ export const readRange = async (
 ): Promise<Uint8Array> => {
   if (range.end <= range.start) return new Uint8Array()
   const read = 'file' in at ? () => readFileRange(at.file, range, key) : null
-  const { bytes } = await retrying(read ?? (async () => fetchRange(place(at), range, key)))
+  const { bytes } = await retrying(read ?? (async () => fetchRange(place(at), range, { key })))
   return bytes
 }
 
 const place = (at: Whereabouts): string => ('url' in at ? at.url : at.file)
 
+/** One try, and what kind of failure it was. */
+export const readOnce: ReadOnce = async ({ at, key }, range, stop) => {
+  try {
+    const { bytes } =
+      'file' in at
+        ? readFileRange(at.file, range, key)
+        : await fetchRange(at.url, range, { key, stop })
+    return { done: 'read', bytes }
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error
+    const { code, details } = error
+    return { done: 'failed', how: kindOf(error), problem: { code, details } }
+  }
+}
+
+const kindOf = (error: Failure): 'final' | 'refused' | 'passing' => {
+  if (hasCode(error, 'MISSING_OBJECT') || hasCode(error, 'DAMAGED')) return 'final'
+  return refusals.has(error) ? 'refused' : 'passing'
+}
+
 /** Size of the object behind a URL, without HEAD: a presigned GET allows only GET. Null when it is not there. */
 export const sizeOfUrl = async (url: string, key: string): Promise<number | null> => {
   try {
-    const { total } = await retrying(async () => fetchRange(url, { start: 0, end: 1 }, key))
+    const { total } = await retrying(async () => fetchRange(url, { start: 0, end: 1 }, { key }))
     if (total === null) throw unavailable(url, 'the server does not tell the size')
     return total
   } catch (error) {
@@ -101,8 +122,15 @@ const refused = (url: string, problem: string): Failure => {
   return failure
 }
 
-const fetchRange = async (url: string, range: Range, key: string): Promise<Answer> => {
+type Fetching = { readonly key: string; readonly stop?: AbortSignal }
+
+const fetchRange = async (
+  url: string,
+  range: Range,
+  { key, stop: outside }: Fetching,
+): Promise<Answer> => {
   const stop = new AbortController()
+  const signal = outside === undefined ? stop.signal : AbortSignal.any([stop.signal, outside])
   const longest = setTimeout(() => {
     stop.abort(new Error('it took too long'))
   }, LONGEST)
@@ -113,7 +141,7 @@ const fetchRange = async (url: string, range: Range, key: string): Promise<Answe
     const response = await fetch(url, {
       // A redirect could lead anywhere, with a signature made for this place.
       redirect: 'manual',
-      signal: stop.signal,
+      signal,
       // With a range, fetch itself asks for no encoding (Fetch, "HTTP-network-or-cache fetch").
       headers: { range: `bytes=${String(range.start)}-${String(range.end - 1)}` },
     })

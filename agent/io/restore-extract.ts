@@ -1,12 +1,13 @@
 /** One job of a restore, in a thread: read, decrypt, decompress, check against the blob ids, write. */
 import { closeSync, rmSync, writeSync } from 'node:fs'
-import { Failure, fail, problemOf } from '#shared/errors.ts'
-import { openSegments, segmentRange } from '#shared/format/age.ts'
+import { Failure, fail, hasCode, problemOf } from '#shared/errors.ts'
+import { openSegments, type SegmentRange, segmentRange } from '#shared/format/age.ts'
 import { createBlobIds } from '#shared/format/blob-id.ts'
 import { toBase64url } from '#shared/format/bytes.ts'
 import { decodeFrame } from '#shared/format/frame.ts'
 import type { Bytes } from '#shared/format/tree-order.ts'
 import type {
+  Again,
   ExtractJob,
   ExtractResult,
   FrameWork,
@@ -17,29 +18,34 @@ import type {
 } from '../core/restore-job.ts'
 import type { OpenedObject } from '#shared/read/access.ts'
 import { runsOf } from '../core/restore-runs.ts'
-import { readRange } from './object-source-read.ts'
+import { readOnce, readRange } from './object-source-read.ts'
 import { giveName, setAttributes } from './restore-attributes.ts'
 import { createFile, rawPath, targetError } from './restore-paths.ts'
 
-export type Extract = (job: ExtractJob) => Promise<ExtractResult>
+export type Extract = (job: ExtractJob, again?: Again) => Promise<ExtractResult>
 
 type Thread = {
   readonly idOf: (content: Uint8Array) => Uint8Array
   /** A new name for a file in the making. */
   readonly temporary: () => Bytes
+  /** Breaks off what is being read. */
+  readonly stop: AbortSignal
 }
 
+const NEVER = new AbortController().signal
+
 /** `tag` names this thread's temporary files: random, and another for each thread. */
-export const createExtract = (idKey: Uint8Array, tag: string): Extract => {
+export const createExtract = (idKey: Uint8Array, tag: string, stop = NEVER): Extract => {
   let made = 0
   const thread: Thread = {
     idOf: createBlobIds(idKey),
+    stop,
     temporary: () => {
       made += 1
       return `.holdfast-${tag}-${made}`
     },
   }
-  return async (job) => extract(thread, job)
+  return async (job, again) => extract(thread, job, again)
 }
 
 type Results = {
@@ -49,68 +55,122 @@ type Results = {
 
 const NOT_MADE: Problem = { code: 'INTERNAL_AGENT', details: { problem: 'no piece made the file' } }
 
-const extract = async (thread: Thread, job: ExtractJob): Promise<ExtractResult> => {
+const extract = async (
+  thread: Thread,
+  job: ExtractJob,
+  again: Again | undefined,
+): Promise<ExtractResult> => {
   const results: Results = { files: job.files.map(() => NOT_MADE), pieces: new Map() }
-  const work = { thread, job, results }
+  let fetched = 0
   if (job.object === null) {
     job.files.forEach((file, i) => {
       results.files[i] = attempt(() => writeWhole(thread, file, EMPTY))
     })
   } else {
-    for (const run of runsOf(job.frames)) await extractRun(work, job.object, run)
+    const source = createSource(job.object, again, thread.stop)
+    const work = { thread, job, results, source }
+    for (const run of runsOf(job.frames)) await extractRun(work, run)
+    fetched = source.fetched
   }
-  return { files: results.files, pieces: job.frames.map((f) => results.pieces.get(f) ?? []) }
+  const pieces = job.frames.map((frame) => results.pieces.get(frame) ?? [])
+  return { files: results.files, pieces, fetched }
 }
 
 const EMPTY = new Uint8Array()
 
-type Work = { readonly thread: Thread; readonly job: ExtractJob; readonly results: Results }
+type Source = {
+  plain(start: number, end: number): Promise<Uint8Array>
+  /** Whether a read that failed has been tried for as long as that makes sense. */
+  readonly patient: boolean
+  readonly fetched: number
+}
+
+/** The plaintext of one object, by ranges, from wherever it can be read by then. */
+const createSource = (
+  object: OpenedObject,
+  again: Again | undefined,
+  stop: AbortSignal,
+): Source => {
+  let { at } = object
+  let fetched = 0
+  const read = async (range: SegmentRange): Promise<Uint8Array> => {
+    if (again === undefined) {
+      fetched += range.end - range.start
+      return readRange(at, range, object.key)
+    }
+    for (;;) {
+      fetched += range.end - range.start
+      const outcome = await readOnce({ at, key: object.key }, range, stop)
+      if (outcome.done === 'read') return outcome.bytes
+      const { how, problem } = outcome
+      const next = how === 'final' ? null : await again({ at, refused: how === 'refused', problem })
+      if (next === null) throw fail(problem.code, problem.details)
+      at = next
+    }
+  }
+  return {
+    patient: again !== undefined,
+    get fetched() {
+      return fetched
+    },
+    plain: async (start, end) => {
+      const range = segmentRange({ start, end }, object.preambleLength, object.size)
+      const sealed = await read(range)
+      const plain = openSegments(object.payloadKey, sealed, range.firstSegment, range.isLast)
+      return plain.subarray(range.skip, range.skip + end - start)
+    },
+  }
+}
+
+type Work = {
+  readonly thread: Thread
+  readonly job: ExtractJob
+  readonly results: Results
+  readonly source: Source
+}
 
 /** All frames of a run from one read; where that fails, each by itself, so that damage stays with its own frames. */
-const extractRun = async (
-  work: Work,
-  object: OpenedObject,
-  run: readonly FrameWork[],
-): Promise<void> => {
+const extractRun = async (work: Work, run: readonly FrameWork[]): Promise<void> => {
   const [first] = run
   const last = run.at(-1)
   if (first === undefined || last === undefined) return
   let plain: Uint8Array | null = null
   try {
-    plain = await readPlain(object, first.offset, last.offset + last.length)
-  } catch {
+    plain = await work.source.plain(first.offset, last.offset + last.length)
+  } catch (error) {
+    if (work.source.patient && !hasCode(error, 'DAMAGED')) {
+      const problem = problemFrom(error)
+      for (const frame of run) loseFrame(work, frame, problem)
+      return
+    }
     // Whatever it was shows again below, and is said of the frames that it concerns.
   }
   for (const frame of run) {
     const at = frame.offset - first.offset
     const bytes = plain?.subarray(at, at + frame.length) ?? null
-    await extractFrame(work, object, { frame, bytes })
+    await extractFrame(work, { frame, bytes })
   }
 }
 
-const readPlain = async (object: OpenedObject, start: number, end: number): Promise<Uint8Array> => {
-  const range = segmentRange({ start, end }, object.preambleLength, object.size)
-  const sealed = await readRange(object.at, range, object.key)
-  const plain = openSegments(object.payloadKey, sealed, range.firstSegment, range.isLast)
-  return plain.subarray(range.skip, range.skip + end - start)
+const loseFrame = (work: Work, frame: FrameWork, problem: Problem): void => {
+  work.results.pieces.set(
+    frame,
+    frame.pieces.map((piece) => loseAll(work, piece, problem)),
+  )
 }
 
 type Read = { readonly frame: FrameWork; readonly bytes: Uint8Array | null }
 
-const extractFrame = async (
-  work: Work,
-  object: OpenedObject,
-  { frame, bytes }: Read,
-): Promise<void> => {
-  let settle: (piece: PieceWork) => Problem | null
+const extractFrame = async (work: Work, { frame, bytes }: Read): Promise<void> => {
+  let content: Uint8Array
   try {
-    const content = decoded(bytes) ?? (await decodeAlone(object, frame))
-    settle = (piece) => givePiece(work, piece, content)
+    content = decoded(bytes) ?? (await decodeAlone(work.source, frame))
   } catch (error) {
-    const problem = problemFrom(error)
-    settle = (piece) => loseAll(work, piece, problem)
+    loseFrame(work, frame, problemFrom(error))
+    return
   }
-  work.results.pieces.set(frame, frame.pieces.map(settle))
+  const given = frame.pieces.map((piece) => givePiece(work, piece, content))
+  work.results.pieces.set(frame, given)
 }
 
 /** Null where it must be read again: what goes wrong on the way, once, is no damage. */
@@ -122,8 +182,8 @@ const decoded = (bytes: Uint8Array | null): Uint8Array | null => {
   }
 }
 
-const decodeAlone = async (object: OpenedObject, frame: FrameWork): Promise<Uint8Array> =>
-  decodeFrame(await readPlain(object, frame.offset, frame.offset + frame.length))
+const decodeAlone = async (source: Source, frame: FrameWork): Promise<Uint8Array> =>
+  decodeFrame(await source.plain(frame.offset, frame.offset + frame.length))
 
 const loseAll = ({ results }: Work, piece: PieceWork, problem: Problem): Problem => {
   for (const into of piece.into) if (typeof into === 'number') results.files[into] = problem

@@ -44,6 +44,7 @@ export type VaultWriter = {
   readonly identity: Identity
   readonly recovery: Identity
   readonly list: Identity
+  readonly idKey: Uint8Array
   readonly fingerprint: string
   readonly objects: Map<string, Uint8Array>
   readonly store: PackStore
@@ -111,6 +112,7 @@ export const createVaultWriter = (options: WriterOptions): VaultWriter => {
     identity,
     recovery,
     list,
+    idKey: keys.idKey,
     fingerprint: head,
     objects,
     store,

@@ -9,6 +9,7 @@ import { planJobs } from '#shared/read/plan.ts'
 import { runsOf } from '#agent/core/restore-runs.ts'
 import { parsePath, stepsOf } from '#shared/read/select.ts'
 import { fail } from '#shared/errors.ts'
+import { SEGMENT } from '#shared/format/age.ts'
 import type { Locator } from '#shared/format/locator.ts'
 import type { Entry } from '#shared/format/tree.ts'
 import { KiB, MiB } from '#shared/units.ts'
@@ -68,17 +69,64 @@ describe('planning', () => {
     ])
   })
 
+  const frame = (offset: number, length: number): { offset: number; length: number } => ({
+    offset,
+    length,
+  })
+  const segment = (offset: number): number => Math.floor(offset / SEGMENT)
+
   test('a read spans neighbours and small gaps, at most 8 MiB unless one frame is longer', () => {
-    const frame = (offset: number, length: number): { offset: number; length: number } => ({
-      offset,
-      length,
-    })
-    const near = [frame(0, MiB), frame(MiB, MiB), frame(2 * MiB + 128 * KiB, MiB)]
+    const near = [frame(0, MiB), frame(MiB, MiB), frame(2 * MiB + 256 * KiB, MiB)]
     expect(runsOf(near)).toEqual([near])
-    expect(runsOf([frame(0, 10), frame(10 + 128 * KiB + 1, 10)])).toHaveLength(2)
+    expect(runsOf([frame(0, MiB), frame(MiB + 320 * KiB, MiB)])).toHaveLength(2)
     const long = Array.from({ length: 9 }, (_, i) => frame(i * MiB, MiB))
     expect(runsOf(long).map((run) => run.length)).toEqual([8, 1])
     expect(runsOf([])).toEqual([])
+  })
+
+  test('frames that share a segment are read together, however small they are', () => {
+    const [a, b, c] = [frame(10, 20), frame(50_000, 100), frame(65_600, 10)]
+    expect(runsOf([a, b, c])).toEqual([[a, b, c]])
+    expect(runsOf([a, frame(200_000, 20)])).toHaveLength(2)
+  })
+
+  test('reads hold every frame once, in order, and gaps never make them half as long again', () => {
+    const frames = fc
+      .array(fc.tuple(fc.integer({ min: 0, max: 500_000 }), fc.integer({ min: 1, max: MiB })), {
+        maxLength: 30,
+      })
+      .map((parts) => {
+        let at = 0
+        return parts.map(([gap, length]) => {
+          const one = frame(at + gap, length)
+          at += gap + length
+          return one
+        })
+      })
+    fc.assert(
+      fc.property(frames, (list) => {
+        const runs = runsOf(list)
+        expect(runs.flat()).toEqual(list)
+        for (const run of runs) {
+          const first = run[0]!
+          const last = run.at(-1)!
+          const read =
+            (segment(last.offset + last.length - 1) + 1 - segment(first.offset)) * SEGMENT
+          const needed = run.reduce((sum, { length }) => sum + length, 0)
+          const segments = new Set(
+            run.flatMap(({ offset, length }) => {
+              const from = segment(offset)
+              return Array.from(
+                { length: segment(offset + length - 1) - from + 1 },
+                (_, i) => from + i,
+              )
+            }),
+          )
+          // What decrypting any one of them takes is no gap.
+          if (read > segments.size * SEGMENT) expect(read).toBeLessThanOrEqual(1.5 * needed)
+        }
+      }),
+    )
   })
 })
 
