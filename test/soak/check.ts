@@ -18,6 +18,8 @@ export type Chosen = Readonly<Record<string, string>>
 export type SoakRound = {
   readonly cases: number
   run(index: number, chance: Seeded): Promise<CaseResult>
+  /** What is looked at once, after the last case: what was promised and not kept. */
+  end?(): Promise<readonly string[]>
   close(): Promise<void>
 }
 
@@ -29,6 +31,8 @@ export type SoakCheck = {
   readonly options?: Chosen
   /** How many cases make a run, where that is not a matter of time. Throws what is wrong with `chosen`. */
   count?(chosen: Chosen): number
+  /** Cases of every round, where rounds cost so much that one which is not asked for is not to be made. */
+  readonly casesARound?: number
   /** Round `index`; `folder` is empty and removed afterwards. */
   round(index: number, chance: Seeded, folder: string, chosen: Chosen): Promise<SoakRound>
 }

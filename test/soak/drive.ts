@@ -39,24 +39,39 @@ export const drive = async (check: SoakCheck, plan: SoakPlan): Promise<SoakResul
     cases += 1
     kinds[result.kind] = (kinds[result.kind] ?? 0) + 1
     plan.done?.(number, result)
-    if (result.violations.length === 0) return
+    if (result.violations.length > 0) fault(number, result.kind, result.violations)
+  }
+  const fault = (number: number, kind: string, lines: readonly string[]): void => {
     violations += 1
-    if (failures.length < KEPT) failures.push({ case: number, violations: result.violations })
-    plan.tell?.(`case ${number} (${result.kind}) of seed ${plan.seed}:`)
-    for (const line of result.violations.slice(0, KEPT)) plan.tell?.(`  ${line}`)
+    if (failures.length < KEPT) failures.push({ case: number, violations: lines })
+    plan.tell?.(`case ${number} (${kind}) of seed ${plan.seed}:`)
+    for (const line of lines.slice(0, KEPT)) plan.tell?.(`  ${line}`)
+  }
+  /** A violation of the whole round is its last case's. */
+  const takeEnd = async (round: SoakRound, last: number): Promise<void> => {
+    const found = (await round.end?.()) ?? []
+    if (found.length > 0) fault(last, 'end', found)
   }
   const chance = seeded(`${plan.name} ${plan.seed}`)
   const chosen = { ...check.options, ...plan.chosen }
   let number = 0
   for (let index = 0; plan.more(cases); index += 1) {
+    const { casesARound = 0 } = check
+    if (casesARound > 0 && (plan.only ?? 0) >= number + casesARound) {
+      number += casesARound
+      continue
+    }
     const folder = mkdtempSync(join(tmpdir(), `holdfast-soak-${plan.name}-`))
     try {
+      let ran: number | null = null
       const round = await check.round(index, chance.fork(`round ${index}`), folder, chosen)
       try {
         for (let i = 0; i < round.cases && plan.more(cases); i += 1, number += 1) {
           if (plan.only !== undefined && plan.only !== number) continue
           take(number, await timed(check, round, { i, chance: chance.fork(`case ${number}`) }))
+          ran = number
         }
+        if (ran !== null) await takeEnd(round, ran)
       } finally {
         await round.close()
       }
