@@ -21,6 +21,7 @@ import {
   unavailable,
   withClock,
 } from './client.ts'
+import { uploadsTo } from './multipart.ts'
 import { createGetSigner, createSigner, type Place } from './sign.ts'
 
 /** DeleteObjects takes at most so many names. */
@@ -215,6 +216,7 @@ export const openS3Store = (
       sign({ key: withPrefix(settings.prefix, key), size, sha256 }, storeClock.now(), clock.now()),
     signGet: (get) =>
       signGet({ ...get, key: withPrefix(settings.prefix, get.key) }, storeClock.now()),
+    ...uploadsTo(parts),
     refusesOverwrite: async (key, body, stop) =>
       (await write(parts, { key, body, condition: true }, stop)) === 'exists',
     skew: () => storeClock.skew(),
