@@ -1,0 +1,152 @@
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { Backup } from '#shared/api/backups.ts'
+import { makeIdentity } from '#shared/format/keys.ts'
+import { holdfast, type Spoken } from '../support/holdfast.ts'
+import { type Instance, type Protected, startInstance } from '../support/instance.ts'
+import { sameTree } from '../support/same-tree.ts'
+import { seeded } from '../support/seeded.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'hf-cli-'))
+const source = join(folder, 'source')
+let instance: Instance
+let managed: Protected
+let run: (args: readonly string[], input?: string) => Promise<Spoken>
+
+const lastJson = <T>({ out }: Spoken): T => JSON.parse(out.trim().split('\n').at(-1) ?? '') as T
+
+const backUp = async (job: string): Promise<Backup> => {
+  const said = await run(['backup', job, '--json'])
+  expect(said).toMatchObject({ code: 0 })
+  return lastJson<Backup>(said)
+}
+
+beforeAll(async () => {
+  mkdirSync(join(source, 'below'), { recursive: true })
+  writeFileSync(join(source, 'a file'), 'one')
+  writeFileSync(join(source, 'below', 'large.bin'), seeded('cli').bytes(3_000_000))
+  writeFileSync(join(source, 'below', 'ä\n.txt'), 'two')
+  instance = await startInstance(folder)
+  managed = await instance.protect('web1', [source])
+  run = holdfast({ url: instance.url, token: instance.token, cwd: folder })
+})
+
+afterAll(async () => {
+  await instance.close()
+  rmSync(folder, { recursive: true, force: true })
+})
+
+test('a job is backed up by its name, and the backup is found again in the list', async () => {
+  const backup = await backUp('web1')
+  expect(backup.status).toBe('completed')
+  const list = await run(['backups', '--job', 'web1'])
+  expect(list.out).toContain(backup.id)
+  for (const line of list.out.split('\n')) expect(line.length).toBeLessThanOrEqual(80)
+  expect(lastJson<Backup[]>(await run(['backups', '--json'])).map(({ id }) => id)).toEqual([
+    backup.id,
+  ])
+})
+
+test('a folder of a backup is listed, and searched; names cannot move the cursor of a terminal', async () => {
+  const listed = await run(['ls', 'web1', join(source, 'below')])
+  expect(listed.out).toContain('large.bin')
+  expect(listed.out.trim().split('\n')).toHaveLength(2)
+  const found = await run(['ls', 'latest', '--search', 'LARGE', '--json'])
+  expect(lastJson<{ path: string }>(found).path).toBe(join(source, 'below', 'large.bin'))
+})
+
+test('files are fetched to this machine and are what they were', async () => {
+  const to = join(folder, 'got')
+  expect(await run(['get', 'web1', join(source, 'below'), '--to', to])).toMatchObject({ code: 0 })
+  expect(sameTree(join(source, 'below'), join(to, source, 'below'))).toEqual([])
+  expect(readdirSync(join(to, source))).toEqual(['below'])
+})
+
+test('a backup is verified to its last byte', async () => {
+  const said = await run(['verify', 'web1'])
+  expect(said).toMatchObject({ code: 0 })
+  expect(said.out).toContain('3 files')
+})
+
+test('files are restored by the agent into another folder of the server', async () => {
+  const to = join(folder, 'restored')
+  const said = await run(['restore', 'web1', '--to', to])
+  expect(said).toMatchObject({ code: 0 })
+  expect(sameTree(source, join(to, source))).toEqual([])
+})
+
+test('a token can do what it was made for, until it is revoked', async () => {
+  const made = lastJson<{ id: string; token: string }>(
+    await run(['token', 'create', 'reader', '--scope', 'read', '--json']),
+  )
+  const reader = holdfast({ url: instance.url, token: made.token, cwd: folder })
+  expect(await reader(['backups'])).toMatchObject({ code: 0 })
+  expect(await reader(['backup', 'web1'])).toMatchObject({ code: 4 })
+  expect(await run(['token', 'revoke', made.id])).toMatchObject({ code: 0 })
+  expect(await reader(['backups'])).toMatchObject({ code: 4 })
+})
+
+test('the recovery kit is confirmed by whoever has it, and its page names every vault', async () => {
+  expect((await run(['keys', 'kit'])).out).toContain('kit confirmed      NO')
+  expect(await run(['keys', 'confirm', '--kit', instance.kit])).toMatchObject({ code: 0 })
+  const { out } = await run(['keys', 'kit'])
+  expect(out).not.toContain('kit confirmed      NO')
+  expect(out).toMatch(/vault \S+ of web1\n( +[0-9a-f]{4}){16}\n/)
+})
+
+test('what is wrong is said in a line, and the exit code tells the kind', async () => {
+  const missing = await run(['backup', 'no such job'])
+  expect(missing).toMatchObject({ code: 5, out: '' })
+  expect(missing.err).toContain('no such job')
+  expect(await run(['restore', 'web1', '--to', 'relative'])).toMatchObject({ code: 2 })
+  expect(await run(['ls', 'web1', '--url', 'http://127.0.0.1:1'])).toMatchObject({ code: 6 })
+  expect(await run(['nonsense'])).toMatchObject({ code: 2 })
+})
+
+test('what only a customer can open is fetched, verified and restored with the identity, and not without', async () => {
+  const identity = makeIdentity(seeded('customer').bytes(32))
+  const file = join(folder, 'identity.txt')
+  writeFileSync(file, `${identity.text}\n`, { mode: 0o600 })
+  const key = (await instance.call('POST', '/v1/encryption-keys', {
+    name: 'theirs',
+    type: 'customer',
+    recipient: identity.recipient.text,
+  })) as { data: { id: string } }
+  await instance.protect('web2', [source], { key: key.data.id })
+  await backUp('web2')
+  expect((await run(['ls', 'web2', join(source, 'below')])).out).toContain('large.bin')
+  expect(await run(['get', 'web2', '--to', join(folder, 'no')])).toMatchObject({ code: 4 })
+  const to = join(folder, 'theirs')
+  const got = await run(['get', 'web2', join(source, 'below'), '--to', to, '--identity', file])
+  expect(got).toMatchObject({ code: 0 })
+  expect(sameTree(join(source, 'below'), join(to, source, 'below'))).toEqual([])
+  expect(await run(['verify', 'web2', '--identity', file])).toMatchObject({ code: 0 })
+  const back = join(folder, 'theirs-restored')
+  const restored = await run(['restore', 'web2', '--to', back, '--identity', file])
+  expect(restored).toMatchObject({ code: 0 })
+  expect(sameTree(source, join(back, source))).toEqual([])
+})
+
+test('an open request is shown to the key’s holder, who may say no', async () => {
+  const file = join(folder, 'identity.txt')
+  const said = await run([
+    'restore',
+    'web2',
+    join(source, 'a file'),
+    '--to',
+    join(folder, 'held'),
+    '--no-wait',
+    '--json',
+  ])
+  const { open_request_id: request } = lastJson<{ open_request_id: string }>(said)
+  expect((await run(['keys', 'requests'])).out).toContain(request)
+  const refused = await run(['keys', 'approve', request, '--identity', file], 'n\n')
+  expect(refused).toMatchObject({ code: 1 })
+  expect(refused.out).toContain(join(source, 'a file'))
+  expect(await run(['keys', 'approve', request, '--identity', file], 'y\n')).toMatchObject({
+    code: 0,
+  })
+  expect(managed.serverId).not.toBe('')
+})
