@@ -9,10 +9,14 @@ type Waiting<In, Out> = {
   reject(error: unknown): void
 }
 
-/** `ask` answers in the order of the items; when it throws, everybody in that request gets the error. */
+/**
+ * `ask` answers in the order of the items; when it throws, everybody in that request gets the error. `gather`: waited for
+ * before each request, so that what comes at once goes together.
+ */
 export const createBatcher = <In, Out>(
   most: number,
   ask: (items: readonly In[]) => Promise<readonly Out[]>,
+  gather: () => Promise<void> = async () => Promise.resolve(),
 ): Batcher<In, Out> => {
   const queue: Waiting<In, Out>[] = []
   let busy = false
@@ -27,7 +31,10 @@ export const createBatcher = <In, Out>(
   }
   const work = async (): Promise<void> => {
     busy = true
-    while (queue.length > 0) await answer(queue.splice(0, most))
+    while (queue.length > 0) {
+      await gather()
+      await answer(queue.splice(0, most))
+    }
     busy = false
   }
   return {

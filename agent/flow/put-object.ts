@@ -1,10 +1,11 @@
 /** One object → the store: PUT again and again, under newly signed grants where that can help, until it is there. */
 import { fail } from '#shared/errors.ts'
 import type { Grant } from '#shared/protocol/orders.ts'
-import { MINUTE, type Ms } from '#shared/units.ts'
+import { MINUTE } from '#shared/units.ts'
 import { chanceFrom, delayOf, REUPLOAD } from '../core/backoff.ts'
 import type { Patience } from '../core/patience.ts'
-import type { Outgoing, Upload, UploadOutcome, World } from '../ports.ts'
+import { isOver, type Trouble, troubleAfter } from '../core/trouble.ts'
+import type { Outgoing, Upload, World } from '../ports.ts'
 import type { Batcher } from './batcher.ts'
 import type { Pace } from './pace.ts'
 
@@ -26,19 +27,6 @@ const GRANT_MARGIN = MINUTE
 /** A failure or two pass by themselves: the log of the run gets the third, and then each tenth. */
 const TOLD_FROM = 3
 const TOLD_EACH = 10
-
-type Failed = Extract<UploadOutcome, { done: 'failed' }>
-
-/** Since when it has been failing, and been refused without a break. */
-type Trouble = { readonly since: Ms; readonly refusedSince: Ms | null }
-
-const isOver = ({ since, refusedSince }: Trouble, now: Ms, patience: Patience): boolean =>
-  now - since >= patience.away || (refusedSince !== null && now - refusedSince >= patience.refused)
-
-const troubleAfter = (before: Trouble | null, outcome: Failed, now: Ms): Trouble => ({
-  since: before?.since ?? now,
-  refusedSince: outcome.lasting ? (before?.refusedSince ?? now) : null,
-})
 
 /**
  * 412 means that an earlier try arrived, which the control plane will look at. `UPLOAD_FAILED`, with the store's words,
@@ -63,7 +51,7 @@ export const putUntilStored = async (parts: PutParts, object: Outgoing): Promise
     log.warn({ key, attempt, problem: outcome.problem }, 'an upload failed')
     if (attempt % TOLD_EACH === TOLD_FROM)
       say(`The upload of ${key} failed ${String(attempt)} times: ${outcome.problem}. Trying again.`)
-    trouble = troubleAfter(trouble, outcome, clock.monotonic())
+    trouble = troubleAfter(trouble, outcome.lasting, clock.monotonic())
     if (isOver(trouble, clock.monotonic(), patience))
       throw fail('UPLOAD_FAILED', { key, problem: outcome.problem })
     await clock.sleep(delayOf(REUPLOAD, attempt, chanceFrom(random)), stop)
