@@ -56,7 +56,7 @@ const lookAtPacks = async (parts: AgentParts, ready: Ready, stop: AbortSignal): 
   const gone: number[] = []
   await eachOf(objects, LOOKS_AT_ONCE, async (object) => {
     try {
-      await lookAt(store, [object, object.etag ?? ''], stop)
+      await lookAt({ store, clock: parts.clock, stop }, [object, object.etag ?? ''])
     } catch (error) {
       if (!hasCode(error, 'UPLOAD_FAILED')) throw error
       parts.log.error({ backup: scope.backup, problem: problemOf(error) }, 'an object is lost')
@@ -72,7 +72,7 @@ const commit = async (
   stop: AbortSignal,
 ): Promise<CommitOutcome> => {
   const { scope, pending, staged, record } = ready
-  await lookAt(ready.store, [record, record.etag ?? ''], stop)
+  await lookAt({ store: ready.store, clock: parts.clock, stop }, [record, record.etag ?? ''])
   await lookAtPacks(parts, ready, stop)
   const made: Run[] = []
   const decide = (run: Run): Step => {

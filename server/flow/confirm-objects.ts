@@ -3,6 +3,8 @@ import { fail } from '#shared/errors.ts'
 import { parseHeader } from '#shared/format/age.ts'
 import type { Order } from '#shared/protocol/orders.ts'
 import type { Reports } from '#shared/protocol/reports.ts'
+import { type Ms, SECOND } from '#shared/units.ts'
+import type { Clock } from '#shared/world.ts'
 import type { GrantedObject, Link, StoredObjectNote, VaultStore } from '../ports.ts'
 import { type AgentParts, eachOf, freshId, heldScope, leaseLost } from './agent-parts.ts'
 
@@ -13,19 +15,54 @@ const NONCE = 16
 
 type Said = Reports['objects.stored']['objects'][number]
 
-/** `UPLOAD_FAILED` unless the store has the object as granted and, where an ETag is known, with that one. */
-export const lookAt = async (
-  store: Pick<VaultStore, 'head'>,
+type Looking = {
+  readonly store: Pick<VaultStore, 'head'>
+  readonly clock: Clock
+  readonly stop: AbortSignal
+}
+
+/** What one look finds, or what speaks against it. */
+const lookOnce = async (
+  { store, stop }: Looking,
   [object, etag]: readonly [GrantedObject, string],
-  stop: AbortSignal,
-): Promise<string> => {
-  const refuse = (problem: string): Error => fail('UPLOAD_FAILED', { key: object.key, problem })
+): Promise<{ readonly etag: string } | { readonly problem: string }> => {
   const found = await store.head(object.key, stop)
-  if (found === null) throw refuse('it is not in the store')
-  if (found.size !== object.size) throw refuse(`it has ${found.size} bytes, not ${object.size}`)
+  if (found === null) return { problem: 'it is not in the store' }
+  if (found.size !== object.size)
+    return { problem: `it has ${found.size} bytes, not ${object.size}` }
   const wanted = etag.replace(/^"|"$/g, '')
-  if (wanted !== '' && wanted !== found.etag) throw refuse('its ETag is another one')
-  return found.etag
+  return wanted === '' || wanted === found.etag
+    ? { etag: found.etag }
+    : { problem: 'its ETag is another one' }
+}
+
+/** A store may be late to show what it has just taken, and wrong once: so often is it asked before an object counts as missing. */
+const LOOKS = 4
+const BETWEEN: Ms = SECOND / 5
+
+/**
+ * Resolves with the object's ETag; `UPLOAD_FAILED` unless the store has it as granted and, where an ETag is known, with that
+ * one. One that nobody knows counts when the store says it twice.
+ */
+export const lookAt = async (
+  looking: Looking,
+  [object, etag]: readonly [GrantedObject, string],
+): Promise<string> => {
+  let wanted = etag
+  let problem = ''
+  for (let look = 1; look <= LOOKS; look += 1) {
+    const found = await lookOnce(looking, [object, wanted])
+    if ('etag' in found) {
+      if (wanted !== '') return found.etag
+      wanted = found.etag
+      continue
+    }
+    problem = found.problem
+    // Which of two different ones was right?
+    wanted = etag
+    if (look < LOOKS) await looking.clock.sleep(BETWEEN * look, looking.stop)
+  }
+  throw fail('UPLOAD_FAILED', { key: object.key, problem })
 }
 
 /** Header and payload nonce exactly, as opening will need them; what is no age file has none. */
@@ -55,12 +92,13 @@ export const confirmObjects = async (
       throw fail('GRANT_REFUSED', { what: name, problem: 'it was never granted' })
     return object
   }
+  const looking = { store, clock: parts.clock, stop }
   const look = async (said: Said): Promise<StoredObjectNote | null> => {
     const object = objectOf(said)
     if (object.etag !== null) return null
     const header = new Uint8Array(Buffer.from(said.header, 'base64url'))
     checkHeader(object, header)
-    return { object, header, etag: await lookAt(store, [object, said.etag], stop) }
+    return { object, header, etag: await lookAt(looking, [object, said.etag]) }
   }
   const notes = await eachOf(report.objects, LOOKS_AT_ONCE, look)
   const fresh = notes.filter((note) => note !== null)

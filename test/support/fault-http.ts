@@ -90,6 +90,19 @@ const pass = async (passage: Passage, change: (headers: string[]) => string[]): 
   response.end()
 }
 
+/** Resolves when there is a connection, or none came about. */
+const connected = async (onward: http.ClientRequest): Promise<void> => {
+  const { promise, resolve } = Promise.withResolvers<undefined>()
+  const wait = (socket: Socket): void => {
+    if (!socket.connecting) resolve(undefined)
+    else socket.once('connect', () => resolve(undefined))
+  }
+  onward.once('error', () => resolve(undefined))
+  if (onward.socket === null) onward.once('socket', wait)
+  else wait(onward.socket)
+  await promise
+}
+
 /** Half of the body; then `after` decides how the other end learns that there is no more. */
 const passHalf = async (
   passage: Passage,
@@ -99,11 +112,7 @@ const passHalf = async (
   const answer = answerTo(onward)
   answer.catch(() => undefined)
   await pump(passage.request, onward, halfOf(passage.request.headers))
-  if (onward.socket === null || onward.socket.connecting)
-    await new Promise<void>((resolve) => {
-      onward.once('socket', (socket) => socket.once('connect', () => resolve()))
-      onward.once('error', () => resolve())
-    })
+  await connected(onward)
   after(onward)
   return answer.catch(() => null)
 }

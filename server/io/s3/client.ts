@@ -83,10 +83,14 @@ const listenToClock = (client: S3Client, storeClock: StoreClock, clock: Clock): 
   )
 }
 
+/** A request of ours where nothing moves for so long is tried again, by the SDK and then by whoever asked. */
+const IDLE: Ms = 20 * SECOND
+
 export const createClient = (
   settings: StorageSettings,
   storeClock: StoreClock,
   clock: Clock,
+  idle: Ms = IDLE,
 ): S3Client => {
   const client = new S3Client({
     endpoint: settings.endpoint,
@@ -96,7 +100,8 @@ export const createClient = (
     requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
     maxAttempts: 4,
-    requestHandler: { connectionTimeout: 5 * SECOND, requestTimeout: 60 * SECOND },
+    // Its `requestTimeout` only writes a warning; this one ends requests, whichever part of them does not move.
+    requestHandler: { connectionTimeout: 5 * SECOND, socketTimeout: idle },
   })
   addContentMd5(client)
   listenToClock(client, storeClock, clock)
@@ -120,7 +125,10 @@ export const withClock = async <T>(storeClock: StoreClock, call: () => Promise<T
 export const statusOf = (error: unknown): number | null =>
   error instanceof S3ServiceException ? (error.$metadata.httpStatusCode ?? null) : null
 
-/** `STORAGE_UNAVAILABLE` for whatever the store did not do; the signal's own reason when the caller stopped. */
+/**
+ * `STORAGE_UNAVAILABLE` for whatever the store did not do, with the `status` of its answer if there was one; the signal's
+ * own reason when the caller stopped.
+ */
 export const unavailable = (
   settings: Pick<StorageSettings, 'name'>,
   verb: string,
@@ -132,7 +140,7 @@ export const unavailable = (
   const problem = status === null ? problemOf(error) : `${status} ${name}`
   const failure: Failure = fail(
     'STORAGE_UNAVAILABLE',
-    { storage: settings.name, verb, problem },
+    { storage: settings.name, verb, problem, ...(status === null ? {} : { status }) },
     { cause: error },
   )
   return failure

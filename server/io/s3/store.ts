@@ -2,6 +2,7 @@
 import {
   DeleteObjectsCommand,
   GetObjectCommand,
+  type GetObjectCommandOutput,
   HeadObjectCommand,
   ListObjectsV2Command,
   PutObjectCommand,
@@ -10,6 +11,7 @@ import {
 import { fail, hasCode } from '#shared/errors.ts'
 import { belowPrefix, withPrefix } from '#shared/format/layout.ts'
 import type { ByteRange, ObjectKey, StoredObject } from '#shared/store.ts'
+import type { Ms } from '#shared/units.ts'
 import type { Clock } from '#shared/world.ts'
 import type { VaultStore } from '../../ports.ts'
 import {
@@ -59,28 +61,51 @@ const head = async (
 const rangeHeader = ({ start, end }: ByteRange): string =>
   `bytes=${start}-${end === undefined ? '' : end - 1}`
 
-const get = async (
+/** So often is an object asked for whose bytes stop coming: the SDK tries again only until they begin to. */
+const GETS = 3
+
+const bytesOf = async (body: GetObjectCommandOutput['Body']): Promise<Uint8Array | Error> => {
+  try {
+    return (await body?.transformToByteArray()) ?? new Uint8Array()
+  } catch (error) {
+    return error instanceof Error ? error : new Error(String(error))
+  }
+}
+
+const getWhole = async (
   { settings, client, storeClock }: Parts,
   [key, range]: readonly [ObjectKey, ByteRange],
   stop: AbortSignal,
-): Promise<Uint8Array | null> => {
-  const command = new GetObjectCommand({
-    Bucket: settings.bucket,
-    Key: withPrefix(settings.prefix, key),
-    Range: rangeHeader(range),
-  })
-  try {
+): Promise<Uint8Array> => {
+  for (let time = 1; ; time += 1) {
+    const command = new GetObjectCommand({
+      Bucket: settings.bucket,
+      Key: withPrefix(settings.prefix, key),
+      Range: rangeHeader(range),
+    })
     const found = await withClock(storeClock, async () =>
       client.send(command, { abortSignal: stop }),
     )
-    const bytes = (await found.Body?.transformToByteArray()) ?? new Uint8Array()
+    const bytes = await bytesOf(found.Body)
+    if (!(bytes instanceof Error)) return bytes
+    if (time === GETS || stop.aborted) throw bytes
+  }
+}
+
+const get = async (
+  parts: Parts,
+  [key, range]: readonly [ObjectKey, ByteRange],
+  stop: AbortSignal,
+): Promise<Uint8Array | null> => {
+  try {
+    const bytes = await getWhole(parts, [key, range], stop)
     if (range.end !== undefined && bytes.length !== range.end - range.start)
       throw fail('DAMAGED', { what: `The object ${key}`, problem: 'it is shorter than asked for' })
     return bytes
   } catch (error) {
     if (statusOf(error) === 404) return null
     if (hasCode(error, 'DAMAGED')) throw error
-    throw unavailable(settings, 'get', [error, stop])
+    throw unavailable(parts.settings, 'get', [error, stop])
   }
 }
 
@@ -195,14 +220,18 @@ export type S3Store = VaultStore & {
   close(): void
 }
 
-/** `createOnly`: grants carry `If-None-Match: *`; only where a probe found that the store honours it. */
+/**
+ * `createOnly`: grants carry `If-None-Match: *`; only where a probe found that the store honours it. `idle`: how long a
+ * request may stand still.
+ */
 export const openS3Store = (
   settings: StorageSettings,
   createOnly: boolean,
   clock: Clock,
+  idle?: Ms,
 ): S3Store => {
   const storeClock = createStoreClock(clock)
-  const parts = { settings, storeClock, client: createClient(settings, storeClock, clock) }
+  const parts = { settings, storeClock, client: createClient(settings, storeClock, clock, idle) }
   const place = placeOf(settings, createOnly)
   const sign = createSigner(place, settings.credentials)
   const signGet = createGetSigner(place, settings.credentials)
