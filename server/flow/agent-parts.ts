@@ -18,7 +18,7 @@ import type {
 import type { OpenRequests } from '../ports/open-requests.ts'
 import type { Identities, Reading } from '../ports/reading.ts'
 import type { Restores } from '../ports/restores.ts'
-import type { RestoreResult, RunEvents, Runs, RunScope, Settled } from '../ports/runs.ts'
+import type { RestoreResult, Runs, RunScope, Settled } from '../ports/runs.ts'
 
 export type Timing = {
   /** Agents say that they live this often; whole seconds. */
@@ -44,7 +44,6 @@ export type AgentParts = {
   readonly objects: Objects
   readonly commits: Commits
   readonly stores: Stores
-  readonly events: RunEvents
   readonly reading: Reading
   readonly identities: Identities
   readonly restores: Restores
@@ -69,7 +68,7 @@ export const problemFor = (
 
 /** Stores what `decide` makes of the run, and tells whoever watches when its status changed. */
 export const changeRun = async (
-  parts: Pick<AgentParts, 'runs' | 'events' | 'log'>,
+  parts: Pick<AgentParts, 'runs' | 'log'>,
   of: RunRef,
   decide: (run: Run, now: Ms) => Step,
   result?: RestoreResult,
@@ -79,13 +78,8 @@ export const changeRun = async (
   return settled
 }
 
-export const announce = (
-  parts: Pick<AgentParts, 'events' | 'log'>,
-  { kind, id }: RunRef,
-  run: Run,
-): void => {
+export const announce = (parts: Pick<AgentParts, 'log'>, { kind, id }: RunRef, run: Run): void => {
   const problem = 'problem' in run ? run.problem : null
-  parts.events.emit(id, { kind: 'status', status: run.at, problem })
   parts.log.info(
     { [kind]: id, status: run.at, code: problem?.code },
     `a ${kind} changed its status`,

@@ -80,7 +80,6 @@ const noteProgress = async (
   const progress = { phase, counts, bytes_source, bytes_read, bytes_new, bytes_stored }
   if (!(await parts.runs.progress(backupRun(backup), report.epoch, progress)))
     throw leaseLost(report.run)
-  parts.events.emit(backup, { kind: 'progress', progress })
   return null
 }
 
@@ -91,7 +90,6 @@ const noteLog = async (parts: AgentParts, link: Link, report: Reports['log']): P
   const message = storable(report.message)
   if (!(await parts.runs.log(held.of, report.epoch, [{ level, message }])))
     throw leaseLost(report.run)
-  parts.events.emit(held.of.id, { kind: 'log', level, message })
   return null
 }
 

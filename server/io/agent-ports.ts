@@ -1,10 +1,9 @@
 /** What stands behind the connections of agents, on this machine: the ports of flow/agent-parts.ts. */
-import type { Log } from '#shared/world.ts'
 import type { AgentLinks, Agents, Commits, Objects, Vaults, Wakeups } from '../ports.ts'
 import type { OpenRequests } from '../ports/open-requests.ts'
 import type { Identities, Reading } from '../ports/reading.ts'
 import type { Restores } from '../ports/restores.ts'
-import type { RunEvents, Runs } from '../ports/runs.ts'
+import type { Runs } from '../ports/runs.ts'
 import { createLinks } from './agents/links.ts'
 import type { Base } from './base.ts'
 import { systemClock } from './clock.ts'
@@ -22,7 +21,6 @@ import { storageRowsIn } from './db/storage-settings.ts'
 import { vaultSealing } from './db/vaults/sealing.ts'
 import { vaultsIn } from './db/vaults/vaults.ts'
 import { wakeupsIn } from './db/wakeups.ts'
-import { createRunEvents } from './events.ts'
 import { systemRandom } from './random.ts'
 import { createStores, type OpenStores } from './s3/stores.ts'
 
@@ -35,7 +33,6 @@ export type AgentPorts = {
   readonly objects: Objects
   readonly commits: Commits
   readonly stores: OpenStores
-  readonly events: RunEvents
   readonly reading: Reading
   readonly identities: Identities
   readonly restores: Restores
@@ -43,10 +40,10 @@ export type AgentPorts = {
 }
 
 /** `stores` is to be closed at the end. */
-export const agentPortsOn = (
-  { database, sealing }: Pick<Base, 'database' | 'sealing'>,
-  log: Log,
-): AgentPorts => {
+export const agentPortsOn = ({
+  database,
+  sealing,
+}: Pick<Base, 'database' | 'sealing'>): AgentPorts => {
   const { db, sql } = database
   const world = { clock: systemClock, random: systemRandom }
   const reading = readingIn(db, sealing)
@@ -60,7 +57,6 @@ export const agentPortsOn = (
     objects: objectsIn(db),
     commits: commitsIn(db),
     stores: createStores({ rows: storageRowsIn(db, sealing), ...world }),
-    events: createRunEvents(log),
     reading,
     identities: recentIdentities(reading, systemClock),
     restores: restoresIn(db, requests),

@@ -3,7 +3,8 @@ import type { BackupId, JobId, KeyId, OrgId, ServerId, StorageId, VaultId } from
 import type { BackupStart } from '#shared/protocol/orders.ts'
 import type { Reports } from '#shared/protocol/reports.ts'
 import type { Ms } from '#shared/units.ts'
-import type { Problem, Run, RunRef, Step, Verdict } from '../core/backup-machine.ts'
+import type { Run, RunRef, Step, Verdict } from '../core/backup-machine.ts'
+import type { RunLine } from '../core/run-log.ts'
 import type { Link } from '../ports.ts'
 
 export type Held = { readonly of: RunRef; readonly run: Run }
@@ -39,11 +40,6 @@ export type RestoreProgress = Said<Reports['restore.progress']>
 /** What an agent says of a restore that is over. */
 export type RestoreResult = Pick<RestoreProgress, 'counts' | 'bytes_restored' | 'bytes_fetched'>
 
-/** A line of a run's log; `fields` say which file it is about, and why. */
-export type RunLine = Pick<Reports['log'], 'level' | 'message'> & {
-  readonly fields?: Readonly<Record<string, string>>
-}
-
 export type Runs = {
   /** Offers: waiting runs of these servers, oldest first, as `decide` changes them; no run to two callers. */
   claim(
@@ -73,15 +69,4 @@ export type Runs = {
   progress(of: RunRef, epoch: number, now: RunProgress | RestoreProgress): Promise<boolean>
   /** The same; what goes beyond the most lines of a run is not kept. */
   log(of: RunRef, epoch: number, lines: readonly RunLine[]): Promise<boolean>
-}
-
-/** What happened, for those who watch. A listener can neither delay nor break what it listens to. */
-export type RunNews =
-  | { readonly kind: 'status'; readonly status: Run['at']; readonly problem: Problem | null }
-  | { readonly kind: 'progress'; readonly progress: RunProgress | RestoreProgress }
-  | { readonly kind: 'log'; readonly level: Reports['log']['level']; readonly message: string }
-export type RunEvents = {
-  emit(run: RunRef['id'], news: RunNews): void
-  /** Dispose to stop listening. */
-  watch(run: RunRef['id'], heard: (news: RunNews) => void): Disposable
 }

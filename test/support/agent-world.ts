@@ -192,7 +192,7 @@ export const agentPartsIn = (
 ): AgentParts & { readonly log: ReturnType<typeof memoryLog>; close(): void } => {
   const log = memoryLog()
   const { database, sealed } = world
-  const ports = agentPortsOn({ database, sealing: sealed }, log)
+  const ports = agentPortsOn({ database, sealing: sealed })
   return {
     ...ports,
     clock: systemClock,

@@ -14,19 +14,17 @@ import { createFollowing } from '#server/flow/follow.ts'
 import { prepareVault } from '#server/flow/prepare-vault.ts'
 import { createDetails } from '#server/flow/reading/backup-detail.ts'
 import { createBrowsing } from '#server/flow/reading/browse-backup.ts'
+import { type AgentPorts, agentPortsOn } from '#server/io/agent-ports.ts'
 import { systemClock } from '#server/io/clock.ts'
 import { newsIn } from '#server/io/db/following.ts'
 import { migrate } from '#server/io/db/migrate.ts'
 import { type Database, openDatabase } from '#server/io/db/open.ts'
 import { ping } from '#server/io/db/ping.ts'
 import { type Resources, resourcesIn } from '#server/io/db/resources.ts'
-import { storageRowsIn } from '#server/io/db/storage-settings.ts'
 import { vaultSealing } from '#server/io/db/vaults/sealing.ts'
 import { vaultsIn } from '#server/io/db/vaults/vaults.ts'
 import { type Postgres, startPostgres } from '#server/io/embedded/postgres/start.ts'
 import { systemRandom } from '#server/io/random.ts'
-import { readingPortsOn } from '#server/io/reading-ports.ts'
-import { createStores } from '#server/io/s3/stores.ts'
 import { type Sealing, sealing } from '#server/io/secrets.ts'
 import type { PrepareVault, Stores } from '#server/ports.ts'
 
@@ -97,6 +95,8 @@ export type TestApp = {
   readonly resources: Resources
   readonly sealing: Sealing
   readonly stores: Stores
+  /** What stands behind the connections of agents; none is connected. */
+  readonly agents: AgentPorts
   readonly token: string
   readonly kit: RecoveryKit
   readonly woken: () => number
@@ -139,13 +139,16 @@ export const startTestApp = async (
   )
   if (made === null) throw new Error('the database has an organization already')
   let woken = 0
-  const stores = createStores({ rows: storageRowsIn(database.db, seal), ...world })
-  const { reading, openRequests } = readingPortsOn({ database, sealing: seal })
+  const agents = agentPortsOn({ database, sealing: seal })
+  const { reading, openRequests, restores, stores } = agents
   const browsing = createBrowsing({ reading, stores })
   const news = newsIn(database.sql)
   const parts = {
     ...resources,
+    ...{ reading, openRequests, restores, stores },
     clock: systemClock,
+    random: systemRandom,
+    agents: { ...agents, ...world, log: quiet },
     storageTests: stores.tests,
     patience: options.patience ?? PATIENCE,
     wakeDispatcher: () => {
@@ -185,6 +188,7 @@ export const startTestApp = async (
     resources,
     sealing: seal,
     stores,
+    agents,
     token: made.token,
     kit: made.kit,
     woken: () => woken,

@@ -4,9 +4,10 @@ import type { Order, Orders } from '#shared/protocol/orders.ts'
 import type { Reports } from '#shared/protocol/reports.ts'
 import type { NotedFile, RestoreReport } from '#shared/protocol/restore-reports.ts'
 import { isFinal, restoreRun, type RunEvent, step } from '../../core/backup-machine.ts'
+import type { RunLine } from '../../core/run-log.ts'
 import type { Link } from '../../ports.ts'
 import type { RestoreScope } from '../../ports/restores.ts'
-import type { RestoreResult, RunLine } from '../../ports/runs.ts'
+import type { RestoreResult } from '../../ports/runs.ts'
 import { type AgentParts, changeRun, freshId, leaseLost, storable } from '../agent-parts.ts'
 import { takeProof } from '../open-requests/prove.ts'
 import { openPacks } from './open-packs.ts'
@@ -90,13 +91,15 @@ const noteProgress = async (
   const progress = { phase, counts, bytes_restored, bytes_fetched, files_total, bytes_total }
   if (!(await parts.runs.progress(restoreRun(restore), report.epoch, progress)))
     throw leaseLost(report.run)
-  parts.events.emit(restore, { kind: 'progress', progress })
   return null
 }
 
+/** A line stays below 2,000 characters; the whole path is beside it. */
+const MOST_SHOWN = 1000
+
 const lineOf = ({ path, outcome, code, problem }: NotedFile): RunLine => ({
   level: outcome === 'failed' ? 'error' : 'info',
-  message: storable(`${path}: ${outcome}: ${problem}`),
+  message: storable(`${path.slice(0, MOST_SHOWN)}: ${outcome}: ${problem}`),
   fields: { path: storable(path), outcome, code: storable(code) },
 })
 
@@ -107,8 +110,6 @@ const note = async (
 ): Promise<null> => {
   const lines = report.files.map(lineOf)
   if (!(await parts.runs.log(restoreRun(restore), report.epoch, lines))) throw leaseLost(report.run)
-  for (const { level, message } of lines)
-    parts.events.emit(restore, { kind: 'log', level, message })
   return null
 }
 

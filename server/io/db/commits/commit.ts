@@ -3,6 +3,7 @@ import { fail } from '#shared/errors.ts'
 import type { BackupId, JobId, OrgId, VaultId } from '#shared/ids.ts'
 import { backupRun } from '../../../core/backup-machine.ts'
 import { type IntervalPlan, referenced, type Staged } from '../../../core/commit.ts'
+import { backupSum } from '../../../core/run-log.ts'
 import type { CommitOutcome, Commits } from '../../../ports.ts'
 import { RUN_COLUMNS, type RunRow, type RunUpdate, runIn, storeRun } from '../runs/run-row.ts'
 import { anyOf } from '../pack-numbers.ts'
@@ -201,7 +202,10 @@ export const commitRun = async (
     const plan = how.plan(await openIntervals(trx, at, staged), staged)
     await applyPlan(trx, at, [plan, sequence])
     const result = await resultOf(trx, at, [how, sequence])
-    await storeRun(trx, backupRun(backup), [before, run], result)
+    await storeRun(trx, backupRun(backup), [before, run], {
+      result,
+      lines: backupSum(how.finish),
+    })
     const head = { sequence, gcEpoch: row.gc_epoch, record: result.record_sha256 }
     await advanceHead(trx, at, head)
     return { done: 'committed', sequence, gcEpoch: row.gc_epoch }

@@ -2,10 +2,13 @@ import { type Kysely, sql } from 'kysely'
 import { fail } from '#shared/errors.ts'
 import type { Id, ServerId } from '#shared/ids.ts'
 import type { Caller } from '../../../core/caller.ts'
+import { restoreRun } from '../../../core/backup-machine.ts'
+import { askedFor } from '../../../core/run-log.ts'
 import { pagesOf } from '../../../core/selection.ts'
 import type { InTheWay, NewRestore, Restores } from '../../../ports/restores.ts'
 import { audit } from '../audit.ts'
 import { addOpenRequest, type AddParts } from '../open-requests/add.ts'
+import { beginRun } from '../runs/append.ts'
 import type { Schema } from '../schema.ts'
 import { WORK } from '../wakeups.ts'
 import { wantedRows } from './restore-shape.ts'
@@ -105,6 +108,8 @@ const insertRestore = async (
         wanted: sql`${wantedRows(some)}::jsonb`,
       })
       .execute()
+  const first = askedFor('restore', { name: caller.name, trigger: 'manual' })
+  await beginRun(trx, restoreRun(id), first)
 }
 
 export const startRestore = async (

@@ -1,12 +1,13 @@
 /** What a run says while it works: of no consequence, so one statement each, and nothing waits for it. */
 import { type Kysely, sql } from 'kysely'
 import type { RunRef } from '../../../core/backup-machine.ts'
-import type { RestoreProgress, RunLine, RunProgress } from '../../../ports/runs.ts'
+import type { RunLine } from '../../../core/run-log.ts'
+import type { RestoreProgress, RunProgress } from '../../../ports/runs.ts'
 import { brokenConstraint } from '../errors.ts'
 import type { Schema } from '../schema.ts'
+import { jsonLines, MOST_LOG_LINES } from './append.ts'
 import { NAMES, TABLES } from './tables.ts'
 
-export const MOST_LOG_LINES = 10_000
 /** More than two connections never write to one log. */
 const MOST_MEETINGS = 5
 
@@ -38,20 +39,21 @@ export const progress = async (
   return row !== undefined
 }
 
+/** The lock is that under which the run itself is changed, which may also say something in its log. */
 const added = async (
   db: Kysely<Schema>,
   [of, epoch]: readonly [RunRef, number],
   lines: readonly RunLine[],
 ): Promise<boolean> => {
   const { runs, logs, of: run } = NAMES[of.kind]
-  const rows = lines.map(({ level, message, fields = {} }) => ({ level, message, fields }))
   const done = await sql`
     with last as (select coalesce(max(seq), 0) as seq from ${logs} where ${run} = ${of.id})
     insert into ${logs} (${run}, seq, org_id, level, message, fields)
     select b.id, last.seq + l.place, b.org_id, l.line->>'level', l.line->>'message', l.line->'fields'
-    from ${runs} b, last, jsonb_array_elements(${rows}::jsonb) with ordinality as l(line, place)
+    from ${runs} b, last, jsonb_array_elements(${jsonLines(lines)}::jsonb) with ordinality as l(line, place)
     where b.id = ${of.id} and b.status = 'running' and b.lease_epoch = ${epoch}
       and last.seq + l.place <= ${MOST_LOG_LINES}
+    for share of b
     returning seq`.execute(db)
   return done.rows.length > 0
 }

@@ -2,10 +2,12 @@
 import { type Selectable, sql, type Transaction, type UpdateObject } from 'kysely'
 import { isErrorCode } from '#shared/errors.ts'
 import type { Ms } from '#shared/units.ts'
-import type { Problem, Run, RunRef } from '../../../core/backup-machine.ts'
+import { isFinal, type Problem, type Run, type RunRef } from '../../../core/backup-machine.ts'
+import { linesOf, type RunLine } from '../../../core/run-log.ts'
 import type { Schema } from '../schema.ts'
 import type { JsonObject } from '../schema-columns.ts'
-import { NAMES, type RunTable, TABLES } from './tables.ts'
+import { appendLines, appendStatus } from './append.ts'
+import { type RunTable, TABLES } from './tables.ts'
 
 export const RUN_COLUMNS = [
   'status',
@@ -91,24 +93,24 @@ const columnsOf = (run: Run): RunUpdate => {
   }
 }
 
+export type Stored = {
+  readonly result?: RunUpdate
+  /** What its log says of the result, before it says that it is over. */
+  readonly lines?: readonly RunLine[]
+}
+
 /** Stores `next` over `before`; the row is locked by the caller. A changed status also becomes an event. */
 export const storeRun = async (
   trx: Transaction<Schema>,
   of: RunRef,
   [before, next]: readonly [Run, Run],
-  result: RunUpdate = {},
+  { result = {}, lines = [] }: Stored = {},
 ): Promise<void> => {
   await trx
     .updateTable(TABLES[of.kind])
     .set({ ...columnsOf(next), ...result, updated_at: now })
     .where('id', '=', of.id)
     .execute()
-  if (before.at === next.at) return
-  const { runs, events, of: run } = NAMES[of.kind]
-  // The lock on the run's row orders the events of one run.
-  await sql`
-    insert into ${events} (${run}, seq, org_id, type, body)
-    select b.id, coalesce((select max(e.seq) from ${events} e where e.${run} = b.id), 0) + 1, b.org_id, 'status',
-      jsonb_build_object('status', b.status, 'error', b.error)
-    from ${runs} b where b.id = ${of.id}`.execute(trx)
+  await appendLines(trx, of, [...lines, ...linesOf(of.kind, before, next)], isFinal(next))
+  if (before.at !== next.at) await appendStatus(trx, of)
 }
