@@ -6,6 +6,7 @@ import { Server } from '#shared/api/servers.ts'
 import { fail, hasCode } from '#shared/errors.ts'
 import { MINUTE, SECOND } from '#shared/units.ts'
 import { type Api, listOf } from './api-client.ts'
+import { patient } from './patient.ts'
 import { progressView, type Screen } from './screen.ts'
 
 // Below the 600 requests a minute of a token, with room for everybody else who uses it.
@@ -73,12 +74,13 @@ export const followBackup = async (
   job: Job,
   stop: AbortSignal,
 ): Promise<Backup> => {
-  const { api, screen } = following
-  const expected = await lastSize(api, job, stop)
+  const { screen } = following
+  const expected = await lastSize(following.api, job, stop)
   const { backup, joined } = await startOrJoin(following, job, stop)
   if (joined) screen.say('A backup of this job runs already; following it.')
+  const api = patient(following.api)
   const view = progressView(screen, expected)
-  const wait = patience(following, job)
+  const wait = patience({ ...following, api }, job)
   try {
     for (;;) {
       const progress = await api.get(`/v1/backups/${backup.id}/progress`, Progress, stop)
