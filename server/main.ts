@@ -40,6 +40,7 @@ import { makeLog } from './io/log.ts'
 import { ensureLocalToken, readLocalToken, writeLocalToken } from './io/local-token.ts'
 import { createPrivate, makeFolder } from './io/private-file.ts'
 import { systemRandom } from './io/random.ts'
+import { readingPortsOn } from './io/reading-ports.ts'
 import { announce, readRunning } from './io/running-file.ts'
 import type { PrepareVault } from './ports.ts'
 import type { StorageTests } from './ports/storage-tests.ts'
@@ -70,7 +71,7 @@ type AgentSide = {
 
 /** The loops that give runs to agents, and the gate where agents come in. */
 const startAgentSide = async ({ base, log, owned }: Serving): Promise<AgentSide> => {
-  const ports = agentPortsOn(base)
+  const ports = agentPortsOn(base, log)
   owned.defer(() => ports.stores.close())
   const parts = { ...ports, log, clock: systemClock, random: systemRandom, timing: DEFAULT_TIMING }
   const dispatcher = await startDispatcher(parts)
@@ -91,15 +92,13 @@ const routesOf = async (
   const { resources, database } = base
   const prepare: PrepareVault = async (caller, of) => prepareVault(parts, caller.organization, of)
   const checkDatabase = async (): Promise<void> => ping(database.db)
-  const { reading, openRequests, restores, stores } = parts
-  const browsing = createBrowsing({ reading, stores })
+  const { reading, openRequests } = readingPortsOn(base)
+  const browsing = createBrowsing({ reading, stores: parts.stores })
   const following = await createFollowing({ news: newsIn(database.sql), clock: systemClock, log })
   owned.defer(async () => following.close())
   const routes = apiRoutes({
     ...resources,
-    ...{ reading, openRequests, restores, stores },
     clock: systemClock,
-    random: systemRandom,
     agents: parts,
     storageTests,
     patience: PATIENCE,

@@ -2,13 +2,13 @@
  * What the flows ask of the world. The rows that people see are those of shared/api, made by the statements
  * themselves. Every call is bound to one organization: an id of another one is "not there", never "not allowed".
  */
-import type { Backup, BackupQuery, Progress } from '#shared/api/backups.ts'
+import type { Backup, BackupChange, BackupQuery, Progress } from '#shared/api/backups.ts'
 import type {
   EncryptionKey,
   EncryptionKeyInput,
   EncryptionKeyQuery,
 } from '#shared/api/encryption-keys.ts'
-import type { Job, JobInput, JobQuery } from '#shared/api/jobs.ts'
+import type { Job, JobQuery, JobVersion } from '#shared/api/jobs.ts'
 import type { Enrollment, Server, ServerInput, ServerQuery } from '#shared/api/servers.ts'
 import type {
   Storage,
@@ -39,8 +39,7 @@ import type { Caller } from './core/caller.ts'
 import type { Page as CommitPage, planIntervals, Staged } from './core/commit.ts'
 import type { Ask, Decisions, Scope as GrantScope } from './core/grant.ts'
 import type { Page, PageRequest } from './core/page.ts'
-import type { JobTargets, NewBackup, NewEnrollment, NewOrganization } from './core/wishes.ts'
-import type { UploadStore } from './ports/uploads.ts'
+import type { JobDefinition, NewBackup, NewEnrollment, NewOrganization } from './core/wishes.ts'
 
 export type Tokens = {
   /** `null` for one that is unknown, revoked or expired. Notes the use, at most once a minute. */
@@ -94,16 +93,23 @@ export type EncryptionKeys = Reads<EncryptionKey, KeyId, EncryptionKeyQuery> & {
 }
 
 export type Jobs = Reads<Job, JobId, JobQuery> & {
-  add(caller: Caller, input: JobInput, targets: JobTargets): Promise<Job>
+  add(caller: Caller, server: ServerId, definition: JobDefinition): Promise<Job>
+  /** A new version, unless nothing changes; `null` where there is no such job. */
+  change(caller: Caller, id: JobId, change: Partial<JobDefinition>): Promise<Job | null>
+  /** `OPERATION_IN_PROGRESS` while a backup of it is not over; `false` where there is no such job. */
+  remove(caller: Caller, id: JobId): Promise<boolean>
+  versions(caller: Caller, id: JobId, page: PageRequest): Promise<Page<JobVersion>>
 }
 
-export type Backups = Reads<Backup, BackupId, BackupQuery> & {
+export type Backups = Reads<Backup, BackupId, Partial<BackupQuery>> & {
   /** One statement: the new pending backup, or the one of the same job that is not over yet. */
   start(
     caller: Caller,
     wanted: NewBackup,
   ): Promise<{ readonly started: BackupId } | { readonly running: BackupId }>
   progress(caller: Caller, id: BackupId): Promise<Progress | null>
+  /** `null` where there is no such backup. */
+  change(caller: Caller, id: BackupId, change: BackupChange): Promise<Backup | null>
 }
 
 /** A vault as it is offered for pinning: whom its objects will be sealed to. */
@@ -338,8 +344,7 @@ export type GetToSign = {
 /** A storage as the control plane uses it; keys are below its prefix. */
 export type VaultStore = ReadStore &
   WriteStore &
-  DeleteStore &
-  UploadStore & {
+  DeleteStore & {
     sign(put: { readonly key: string; readonly size: number; readonly sha256: string }): SignedPut
     signGet(get: GetToSign): string
   }

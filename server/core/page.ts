@@ -20,6 +20,8 @@ export type Page<T> = {
   readonly isLowerBound: boolean
   /** `null` on the last page. */
   readonly next: Cursor | null
+  /** What all of them come to, where a list says so; a lower bound where `total` is one. */
+  readonly totalBytes?: number
 }
 
 /** Totals are exact up to here. */

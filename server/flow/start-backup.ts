@@ -13,7 +13,7 @@ export type StartBackupParts = {
   wakeDispatcher(): void
 }
 
-/** Throws `RESOURCE_NOT_FOUND`, or `OPERATION_IN_PROGRESS` with the id of the backup that is not over. */
+/** Throws `RESOURCE_NOT_FOUND`, `JOB_VERSION_NOT_FOUND`, or `OPERATION_IN_PROGRESS` with the id of the backup that is not over. */
 export const startBackup = async (
   parts: StartBackupParts,
   caller: Caller,
@@ -22,9 +22,12 @@ export const startBackup = async (
   const job = await foundId('job', wanted.job, async (id: JobId) => parts.jobs.get(caller, id))
   const outcome = await parts.backups.start(caller, {
     job,
-    name: wanted.name ?? 'Manual backup',
+    name: wanted.name ?? wanted.label ?? 'Manual backup',
     description: wanted.description ?? null,
     external_id: wanted.external_id ?? null,
+    label: wanted.label ?? null,
+    tags: [...new Set(wanted.tags ?? (['manual'] as const))],
+    version: wanted.version ?? null,
   })
   if ('running' in outcome)
     throw fail('OPERATION_IN_PROGRESS', {

@@ -1,6 +1,20 @@
 import { type Static, Type } from '../schema.ts'
-import { body, bytes, count, id, line, listQuery, name, nullable, oneOf, time } from './shapes.ts'
 import { keyType } from './encryption-keys.ts'
+import { environment } from './servers.ts'
+import {
+  body,
+  bytes,
+  count,
+  id,
+  line,
+  ListMeta,
+  listQuery,
+  name,
+  nullable,
+  oneOf,
+  time,
+  when,
+} from './shapes.ts'
 import { BackupFile } from './files.ts'
 
 export const BACKUP_STATUSES = [
@@ -13,6 +27,10 @@ export const BACKUP_STATUSES = [
 ] as const
 export const backupStatus = oneOf(...BACKUP_STATUSES)
 export const trigger = oneOf('manual', 'scheduled', 'retry', 'safety', 'snapshot', 'drill')
+
+export const TAGS = ['manual', 'hourly', 'daily', 'weekly', 'monthly', 'yearly'] as const
+export const tag = oneOf(...TAGS)
+const isSet = Type.Boolean()
 
 /** Why something ended badly, in the words of the catalogue. */
 export const Reason = Type.Object({ code: Type.String(), message: Type.String() })
@@ -56,6 +74,15 @@ export const Backup = Type.Object({
   trigger,
   triggered_by: Actor,
   external_id: nullable(Type.String()),
+  label: nullable(Type.String()),
+  tags: Type.Object({
+    manual: isSet,
+    hourly: isSet,
+    daily: isSet,
+    weekly: isSet,
+    monthly: isSet,
+    yearly: isSet,
+  }),
   s3_directory: nullable(Type.String()),
   created_at: time,
   updated_at: time,
@@ -63,6 +90,14 @@ export const Backup = Type.Object({
   completed_at: nullable(time),
   error: nullable(Reason),
   attempt: count,
+  retry_count: count,
+  pinned: Type.Boolean(),
+  pin_label: nullable(Type.String()),
+  /** Spans in ISO 8601. */
+  ttl: nullable(Type.String()),
+  inactivity_timeout: nullable(Type.String()),
+  expires_at: nullable(time),
+  last_used_at: nullable(time),
   counts: nullable(Counts),
   error_count: count,
   /** The first of them; the log has more. */
@@ -72,6 +107,8 @@ export const Backup = Type.Object({
   bytes: Type.Object({ source: bytes, new: bytes, stored: bytes }),
   encryption_key: Type.Object({ id, type: keyType, recipient: Type.String() }),
   operations: Type.Array(operation),
+  /** What would stand in the way of removing it. */
+  dependents: Type.Array(Type.Object({ type: oneOf('restore'), id })),
   monitoring_available: Type.Boolean(),
 })
 
@@ -83,16 +120,55 @@ export const BackupDetail = Type.Object({
   files_error: nullable(Reason),
 })
 
+const description = Type.String({ maxLength: 2000 })
+
 export const BackupInput = body({
+  /** Left out: the label, or "Manual backup". */
   name: Type.Optional(name),
-  description: Type.Optional(Type.String({ maxLength: 2000 })),
+  description: Type.Optional(description),
   external_id: Type.Optional(line(200)),
+  label: Type.Optional(line(200)),
+  /** Left out: `manual`. */
+  tags: Type.Optional(Type.Array(tag, { maxItems: TAGS.length })),
+  /** An older version of the job, as it was; left out: the present one. */
+  version: Type.Optional(Type.Integer({ minimum: 1, maximum: 2_147_483_647 })),
 })
+
+export const BackupChange = body({
+  name: Type.Optional(name),
+  description: Type.Optional(description),
+})
+
+const filters = {
+  job_version: Type.Optional(Type.Integer({ minimum: 1, maximum: 2_147_483_647 })),
+  server_id: Type.Optional(id),
+  environment: Type.Optional(environment),
+  status: Type.Optional(backupStatus),
+  tag: Type.Optional(tag),
+  trigger: Type.Optional(trigger),
+  external_id: Type.Optional(Type.String({ maxLength: 200 })),
+  /** In the name and the description; upper and lower case are the same. */
+  search: Type.Optional(Type.String({ minLength: 1, maxLength: 200 })),
+  created_after: Type.Optional(when),
+  created_before: Type.Optional(when),
+  started_since: Type.Optional(when),
+  completed_since: Type.Optional(when),
+}
 
 export const BackupQuery = listQuery({
   job_id: Type.Optional(id),
-  server_id: Type.Optional(id),
-  status: Type.Optional(backupStatus),
+  project_id: Type.Optional(id),
+  ...filters,
+})
+
+/** Those of one job, and of one project. */
+export const JobBackupQuery = listQuery({ project_id: Type.Optional(id), ...filters })
+export const ProjectBackupQuery = listQuery({ job_id: Type.Optional(id), ...filters })
+
+/** `total_bytes`: of the sources of all that match, a lower bound where `total` is one. */
+export const BackupList = Type.Object({
+  data: Type.Array(Backup),
+  meta: Type.Object({ ...ListMeta.properties, total_bytes: bytes }),
 })
 
 const step = Type.Object({
@@ -119,6 +195,9 @@ export type BackupStatus = (typeof BACKUP_STATUSES)[number]
 export type Backup = Static<typeof Backup>
 export type BackupDetail = Static<typeof BackupDetail>
 export type BackupInput = Static<typeof BackupInput>
+export type BackupChange = Static<typeof BackupChange>
+export type BackupList = Static<typeof BackupList>
+export type Tag = (typeof TAGS)[number]
 export type BackupQuery = Static<typeof BackupQuery>
 export type Progress = Static<typeof Progress>
 export type Reason = Static<typeof Reason>

@@ -1,5 +1,16 @@
 import { type Static, Type } from '../schema.ts'
-import { body, count, id, line, listQuery, name, nullable, oneOf, time } from './shapes.ts'
+import {
+  body,
+  count,
+  duration,
+  id,
+  line,
+  listQuery,
+  name,
+  nullable,
+  oneOf,
+  time,
+} from './shapes.ts'
 
 const path = Type.String({ pattern: '^/[^\\x00]*$', maxLength: 4096 })
 
@@ -11,17 +22,34 @@ export const FilesSource = body({
   ),
 })
 
-export const Job = Type.Object({
-  id,
+const sources = Type.Array(FilesSource, { minItems: 1, maxItems: 100 })
+
+/** What a version says. */
+const definition = {
   name,
-  version: count,
-  server_id: id,
   storage_id: id,
   encryption_key_id: id,
   sources: Type.Array(FilesSource),
   external_id: nullable(Type.String()),
+  /** ISO 8601; null: seven days. A run that takes longer fails. */
+  timeout: nullable(Type.String()),
+}
+
+export const Job = Type.Object({
+  id,
+  version: count,
+  server_id: id,
+  ...definition,
   created_at: time,
   updated_at: time,
+})
+
+/** What the job was from `created_at` on. */
+export const JobVersion = Type.Object({
+  version: count,
+  ...definition,
+  created_at: time,
+  created_by: nullable(Type.Object({ name: Type.String(), token_id: Type.Optional(id) })),
 })
 
 export const JobInput = body({
@@ -29,8 +57,20 @@ export const JobInput = body({
   server_id: id,
   storage_id: id,
   encryption_key_id: id,
-  sources: Type.Array(FilesSource, { minItems: 1, maxItems: 100 }),
+  sources,
   external_id: Type.Optional(line(200)),
+  /** One minute to 30 days. */
+  timeout: Type.Optional(duration),
+})
+
+/** Every change makes a new version. A job stays with its server. */
+export const JobChange = body({
+  name: Type.Optional(name),
+  storage_id: Type.Optional(id),
+  encryption_key_id: Type.Optional(id),
+  sources: Type.Optional(sources),
+  external_id: Type.Optional(nullable(line(200))),
+  timeout: Type.Optional(nullable(duration)),
 })
 
 export const JobQuery = listQuery({
@@ -40,7 +80,11 @@ export const JobQuery = listQuery({
   external_id: Type.Optional(Type.String({ maxLength: 200 })),
 })
 
+export const JobVersionQuery = listQuery({})
+
 export type FilesSource = Static<typeof FilesSource>
 export type Job = Static<typeof Job>
 export type JobInput = Static<typeof JobInput>
+export type JobChange = Static<typeof JobChange>
+export type JobVersion = Static<typeof JobVersion>
 export type JobQuery = Static<typeof JobQuery>

@@ -49,11 +49,13 @@ export const parts = async (
   encryption_key_id: rowsOf(await api.call('GET', '/v1/encryption-keys?type=managed'))[0]!['id'],
 })
 
+/** `where`: more of its server. */
 export const addJob = async (
   api: TestApp,
   name: string,
+  where: object = {},
 ): Promise<{ job: string; server: string }> => {
-  const server = await addServer(api, `server of ${name}`)
+  const server = await addServer(api, `server of ${name}`, where)
   const answer = await api.call('POST', '/v1/jobs', {
     body: {
       name,

@@ -19,3 +19,13 @@ export const listAnswer = <T>(
     next_cursor: page.next === null ? null : showCursor(asked.sort, page.next),
   },
 })
+
+/** The same for lists that say what all of them come to. */
+export const sizedAnswer = <T>(
+  request: FastifyRequest,
+  asked: PageRequest,
+  page: Page<T>,
+): { data: T[]; meta: Static<typeof ListMeta> & { total_bytes: number } } => {
+  const { data, meta } = listAnswer(request, asked, page)
+  return { data, meta: { ...meta, total_bytes: page.totalBytes ?? 0 } }
+}

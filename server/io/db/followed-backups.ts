@@ -1,6 +1,6 @@
 import { type Kysely, type Selectable, sql } from 'kysely'
 import type { Followable } from '../../ports/following.ts'
-import { shapeProgress } from './backup-shape.ts'
+import { shapeProgress } from './backups/shape.ts'
 import { newest, type Newest, positionOf, storedIn } from './following.ts'
 import { NAMES } from './runs/tables.ts'
 import type { Schema } from './schema.ts'

@@ -34,12 +34,29 @@ const after = (parts: PageParts, key: SortKey): RawBuilder<SqlBool> | null => {
     : sql<SqlBool>`(${key.by}, ${parts.id}) > ${place}`
 }
 
-/** `query` selects and filters; the order, the place and the size of the page come from `parts`. */
-export const readPage = async <DB, TB extends keyof DB, Row>(
+type Counted = { readonly total: number; readonly bytes: number }
+
+/** How many rows there are, and what their `bytes` come to, of the first `MOST_COUNTED + 1` of them. */
+export const countRows = async <DB, TB extends keyof DB, Row>(
+  db: Kysely<Schema>,
+  query: SelectQueryBuilder<DB, TB, Row>,
+  bytes: RawBuilder<number> = sql`0`,
+): Promise<Counted> => {
+  const counted =
+    await sql<Counted>`select count(*)::int as total, coalesce(sum(bytes), 0)::bigint as bytes
+    from (${query
+      .clearSelect()
+      .select(bytes.as('bytes'))
+      .limit(MOST_COUNTED + 1)}) as counted`.execute(db)
+  return counted.rows[0] ?? { total: 0, bytes: 0 }
+}
+
+/** The rows of one page of `query`, and where the next begins. */
+export const readRows = async <DB, TB extends keyof DB, Row>(
   db: Kysely<Schema>,
   query: SelectQueryBuilder<DB, TB, Row>,
   parts: PageParts,
-): Promise<Page<Row>> => {
+): Promise<Pick<Page<Row>, 'items' | 'next'>> => {
   const { page } = parts
   const key = parts.sorts[page.sort.field]
   if (key === undefined) throw new RangeError(`no order by ${page.sort.field}`)
@@ -52,18 +69,27 @@ export const readPage = async <DB, TB extends keyof DB, Row>(
     .limit(page.limit + 1)
     .offset(page.offset)
   const { rows } = await sql<Row & Place>`${selected}`.execute(db)
-  const counted = await sql<{ n: number }>`select count(*)::int as n from (${query
-    .clearSelect()
-    .select(sql`1`.as('one'))
-    .limit(MOST_COUNTED + 1)}) as counted`.execute(db)
-  const total = counted.rows[0]?.n ?? 0
   const last = rows.length > page.limit ? rows[page.limit - 1] : undefined
   return {
     items: rows.slice(0, page.limit),
-    total: Math.min(total, MOST_COUNTED),
-    isLowerBound: total > MOST_COUNTED,
     next: last === undefined ? null : { value: last.page_value, id: last.page_id },
   }
+}
+
+export const totalsOf = (total: number): Pick<Page<unknown>, 'total' | 'isLowerBound'> => ({
+  total: Math.min(total, MOST_COUNTED),
+  isLowerBound: total > MOST_COUNTED,
+})
+
+/** `query` selects and filters; the order, the place and the size of the page come from `parts`. */
+export const readPage = async <DB, TB extends keyof DB, Row>(
+  db: Kysely<Schema>,
+  query: SelectQueryBuilder<DB, TB, Row>,
+  parts: PageParts,
+): Promise<Page<Row>> => {
+  const rows = await readRows(db, query, parts)
+  const { total } = await countRows(db, query)
+  return { ...rows, ...totalsOf(total) }
 }
 
 /** Rows as they leave: the same page with every item shaped for the API. */

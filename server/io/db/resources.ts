@@ -19,7 +19,7 @@ import type { OwnOrganization } from '../../ports/organization.ts'
 import type { Followable, Logs } from '../../ports/following.ts'
 import type { IssuedTokens, Projects } from '../../ports/tokens.ts'
 import type { Sealing } from '../secrets.ts'
-import { backupsIn } from './backups.ts'
+import { backupsIn } from './backups/backups.ts'
 import { credentialSealing } from './credentials.ts'
 import { encryptionKeysIn, identityPurpose, type MakeIdentity } from './encryption-keys.ts'
 import { enrollmentTokensIn } from './enrollment-tokens.ts'
@@ -90,7 +90,7 @@ export const resourcesIn = (db: Kysely<Schema>, world: World): Resources => {
     storages: storages(db),
     keys: keys(db),
     enrollments: enrollmentTokensIn(db, { random, makeId }),
-    jobs: jobsIn(db, makeId),
+    jobs: jobsIn(db, { makeId }),
     backups: backupsIn(db, makeId),
     followed: { backups: followedBackups(db) },
     logs: { backups: logsIn(db, NAMES.backup) },

@@ -1,36 +1,99 @@
-import { Backup, BackupDetail, BackupQuery, Progress } from '#shared/api/backups.ts'
-import { IdParams, many, one } from '#shared/api/shapes.ts'
-import { type BackupId, parseId } from '#shared/ids.ts'
+import {
+  Backup,
+  BackupChange,
+  BackupDetail,
+  BackupList,
+  BackupQuery,
+  JobBackupQuery,
+  Progress,
+  ProjectBackupQuery,
+} from '#shared/api/backups.ts'
+import { IdParams, one } from '#shared/api/shapes.ts'
+import { type BackupId, type JobId, parseId, type ProjectId } from '#shared/ids.ts'
 import { type Ms, SECOND } from '#shared/units.ts'
 import { pageRequest } from '../../../core/page.ts'
-import { found } from '../../../flow/found.ts'
+import { cancelBackup } from '../../../flow/cancel-backup.ts'
+import type { CancelParts } from '../../../flow/cancel-run.ts'
+import { found, foundId } from '../../../flow/found.ts'
 import { backupDetail, type Details } from '../../../flow/reading/backup-detail.ts'
-import type { Backups } from '../../../ports.ts'
+import type { Backups, Jobs } from '../../../ports.ts'
 import type { CommittedBackup } from '../../../ports/reading.ts'
+import type { Projects } from '../../../ports/tokens.ts'
 import type { App, Routes } from '../app.ts'
 import { callerOf } from '../auth.ts'
 import { within } from '../deadline.ts'
-import { listAnswer } from '../lists.ts'
+import { sizedAnswer } from '../lists.ts'
 
 const SORTABLE = ['created_at', 'name', 'status', 'size_bytes', 'completed_at']
 
 /** How long the answer of one backup waits for the names in it. */
 const FILES: Ms = 1.5 * SECOND
 
-export const backupRoutes =
-  ({ backups, details }: { readonly backups: Backups; readonly details: Details }): Routes =>
+export type BackupParts = {
+  readonly backups: Backups
+  readonly details: Details
+  readonly jobs: Jobs
+  readonly projects: Projects
+  readonly agents: CancelParts
+}
+
+/** The same list three times: of everything, of a job, of a project. */
+const lists =
+  ({ backups, jobs, projects }: BackupParts): Routes =>
   (app: App) => {
     app.get(
       '/v1/backups',
       {
         config: { scope: 'read' },
-        schema: { querystring: BackupQuery, response: { 200: many(Backup) } },
+        schema: { querystring: BackupQuery, response: { 200: BackupList } },
       },
       async (request) => {
         const page = pageRequest(request.query, SORTABLE)
-        return listAnswer(request, page, await backups.list(callerOf(request), page, request.query))
+        const rows = await backups.list(callerOf(request), page, request.query)
+        return sizedAnswer(request, page, rows)
       },
     )
+    app.get(
+      '/v1/jobs/:id/backups',
+      {
+        config: { scope: 'read' },
+        schema: { params: IdParams, querystring: JobBackupQuery, response: { 200: BackupList } },
+      },
+      async (request) => {
+        const page = pageRequest(request.query, SORTABLE)
+        const caller = callerOf(request)
+        const job_id = await foundId('job', request.params.id, async (id: JobId) =>
+          jobs.get(caller, id),
+        )
+        const rows = await backups.list(caller, page, { ...request.query, job_id })
+        return sizedAnswer(request, page, rows)
+      },
+    )
+    app.get(
+      '/v1/projects/:id/backups',
+      {
+        config: { scope: 'read' },
+        schema: {
+          params: IdParams,
+          querystring: ProjectBackupQuery,
+          response: { 200: BackupList },
+        },
+      },
+      async (request) => {
+        const page = pageRequest(request.query, SORTABLE)
+        const caller = callerOf(request)
+        const project_id = await foundId('project', request.params.id, async (id: ProjectId) =>
+          projects.get(caller, id),
+        )
+        const rows = await backups.list(caller, page, { ...request.query, project_id })
+        return sizedAnswer(request, page, rows)
+      },
+    )
+  }
+
+const reads =
+  ({ backups, details }: BackupParts): Routes =>
+  (app: App) => {
     app.get(
       '/v1/backups/:id',
       {
@@ -65,4 +128,40 @@ export const backupRoutes =
         ),
       }),
     )
+  }
+
+const writes =
+  ({ backups, agents }: BackupParts): Routes =>
+  (app: App) => {
+    app.route({
+      method: ['PATCH', 'PUT'],
+      url: '/v1/backups/:id',
+      config: { scope: 'admin' },
+      schema: { params: IdParams, body: BackupChange, response: { 200: one(Backup) } },
+      handler: async (request) => ({
+        data: await found('backup', request.params.id, async (id: BackupId) =>
+          backups.change(callerOf(request), id, request.body),
+        ),
+      }),
+    })
+    app.post(
+      '/v1/backups/:id/cancel',
+      {
+        config: { scope: 'backup' },
+        schema: { params: IdParams, response: { 200: one(Backup), 202: one(Backup) } },
+      },
+      async (request, reply) => {
+        const backup = await cancelBackup({ backups, agents }, callerOf(request), request.params.id)
+        // An agent is told; the backup is over when the agent says so.
+        return reply.code(backup.status === 'running' ? 202 : 200).send({ data: backup })
+      },
+    )
+  }
+
+export const backupRoutes =
+  (parts: BackupParts): Routes =>
+  async (app: App) => {
+    await lists(parts)(app)
+    await reads(parts)(app)
+    await writes(parts)(app)
   }

@@ -1,10 +1,17 @@
 import { Backup, BackupInput } from '#shared/api/backups.ts'
-import { Job, JobInput, JobQuery } from '#shared/api/jobs.ts'
-import { IdParams, many, one } from '#shared/api/shapes.ts'
+import {
+  Job,
+  JobChange,
+  JobInput,
+  JobQuery,
+  JobVersion,
+  JobVersionQuery,
+} from '#shared/api/jobs.ts'
+import { gone, IdParams, many, one } from '#shared/api/shapes.ts'
 import type { JobId } from '#shared/ids.ts'
 import { pageRequest } from '../../../core/page.ts'
-import { createJob, type CreateJobParts } from '../../../flow/create-job.ts'
-import { found } from '../../../flow/found.ts'
+import { changeJob, createJob, type JobParts } from '../../../flow/change-job.ts'
+import { found, foundId } from '../../../flow/found.ts'
 import { startBackup, type StartBackupParts } from '../../../flow/start-backup.ts'
 import type { App, Routes } from '../app.ts'
 import { callerOf } from '../auth.ts'
@@ -12,8 +19,10 @@ import { listAnswer } from '../lists.ts'
 
 const SORTABLE = ['created_at', 'name']
 
-export const jobRoutes =
-  (parts: CreateJobParts & StartBackupParts): Routes =>
+type Parts = JobParts & StartBackupParts
+
+const collection =
+  (parts: Parts): Routes =>
   (app: App) => {
     app.get(
       '/v1/jobs',
@@ -33,6 +42,11 @@ export const jobRoutes =
       async (request, reply) =>
         reply.code(201).send({ data: await createJob(parts, callerOf(request), request.body) }),
     )
+  }
+
+const single =
+  (parts: Parts): Routes =>
+  (app: App) => {
     app.get(
       '/v1/jobs/:id',
       { config: { scope: 'read' }, schema: { params: IdParams, response: { 200: one(Job) } } },
@@ -41,6 +55,53 @@ export const jobRoutes =
           parts.jobs.get(callerOf(request), id),
         ),
       }),
+    )
+    app.patch(
+      '/v1/jobs/:id',
+      {
+        config: { scope: 'admin' },
+        schema: { params: IdParams, body: JobChange, response: { 200: one(Job) } },
+      },
+      async (request) => ({
+        data: await changeJob(parts, callerOf(request), {
+          ...request.body,
+          id: request.params.id,
+        }),
+      }),
+    )
+    app.delete(
+      '/v1/jobs/:id',
+      { config: { scope: 'admin' }, schema: { params: IdParams, response: { 204: gone } } },
+      async (request, reply) => {
+        await foundId('job', request.params.id, async (id: JobId) =>
+          (await parts.jobs.remove(callerOf(request), id)) ? id : null,
+        )
+        return reply.code(204).send(null)
+      },
+    )
+  }
+
+const below =
+  (parts: Parts): Routes =>
+  (app: App) => {
+    app.get(
+      '/v1/jobs/:id/versions',
+      {
+        config: { scope: 'read' },
+        schema: {
+          params: IdParams,
+          querystring: JobVersionQuery,
+          response: { 200: many(JobVersion) },
+        },
+      },
+      async (request) => {
+        const page = pageRequest(request.query, ['created_at'])
+        const caller = callerOf(request)
+        const id = await foundId('job', request.params.id, async (job: JobId) =>
+          parts.jobs.get(caller, job),
+        )
+        return listAnswer(request, page, await parts.jobs.versions(caller, id, page))
+      },
     )
     app.post(
       '/v1/jobs/:id/backups',
@@ -56,4 +117,12 @@ export const jobRoutes =
         return reply.code(202).send({ data: backup })
       },
     )
+  }
+
+export const jobRoutes =
+  (parts: Parts): Routes =>
+  async (app: App) => {
+    await collection(parts)(app)
+    await single(parts)(app)
+    await below(parts)(app)
   }

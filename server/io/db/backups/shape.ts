@@ -1,10 +1,12 @@
 /** A row of `backups` as the API shows it. What runs write as JSON is read tolerantly: a missing number is 0. */
 import type { Selectable } from 'kysely'
 import type { Backup, Progress } from '#shared/api/backups.ts'
+import { showDuration } from '#shared/api/durations.ts'
+import { SECOND } from '#shared/units.ts'
 import { vaultPrefix, withPrefix } from '#shared/format/layout.ts'
-import { countOf, fieldOf, reasonOf, textOf } from './json-fields.ts'
-import { isoOrNull } from './pages.ts'
-import type { Schema } from './schema.ts'
+import { countOf, fieldOf, reasonOf, textOf } from '../json-fields.ts'
+import { isoOrNull } from '../pages.ts'
+import type { Schema } from '../schema.ts'
 
 type Table<Name extends keyof Schema> = Selectable<Schema[Name]>
 
@@ -14,6 +16,8 @@ export type BackupRow = Table<'backups'> & {
   readonly key_type: Table<'encryption_keys'>['type']
   readonly key_recipient: string
   readonly storage_prefix: string
+  /** Restores of it that are not over. */
+  readonly open_restores: readonly string[]
 }
 
 type Counts = NonNullable<Backup['counts']>
@@ -48,6 +52,18 @@ const actorOf = (row: BackupRow): Backup['triggered_by'] => {
     : { name: actor.name, token_id: actor.token_id }
 }
 
+const tagsOf = (tags: readonly string[]): Backup['tags'] => ({
+  manual: tags.includes('manual'),
+  hourly: tags.includes('hourly'),
+  daily: tags.includes('daily'),
+  weekly: tags.includes('weekly'),
+  monthly: tags.includes('monthly'),
+  yearly: tags.includes('yearly'),
+})
+
+const spanOf = (seconds: number | null): string | null =>
+  seconds === null ? null : showDuration(seconds * SECOND)
+
 export const shapeBackup = (row: BackupRow): Backup => ({
   id: row.id,
   org_id: row.org_id,
@@ -63,6 +79,8 @@ export const shapeBackup = (row: BackupRow): Backup => ({
   trigger: row.trigger,
   triggered_by: actorOf(row),
   external_id: row.external_id,
+  label: row.label,
+  tags: tagsOf(row.tags),
   s3_directory:
     row.vault_id === null ? null : withPrefix(row.storage_prefix, vaultPrefix(row.vault_id)),
   created_at: row.created_at.toISOString(),
@@ -71,6 +89,13 @@ export const shapeBackup = (row: BackupRow): Backup => ({
   completed_at: isoOrNull(row.completed_at),
   error: reasonOf(row.error),
   attempt: row.attempt,
+  retry_count: row.retry_count,
+  pinned: row.pinned,
+  pin_label: row.pin_label,
+  ttl: spanOf(row.ttl_seconds),
+  inactivity_timeout: spanOf(row.inactivity_timeout_seconds),
+  expires_at: isoOrNull(row.expires_at),
+  last_used_at: isoOrNull(row.last_used_at),
   counts: countsOf(row.counts),
   error_count: row.error_count,
   errors: row.errors.map((error) => ({
@@ -94,6 +119,7 @@ export const shapeBackup = (row: BackupRow): Backup => ({
       triggered_by: actorOf(row),
     },
   ],
+  dependents: row.open_restores.map((id) => ({ type: 'restore' as const, id })),
   monitoring_available: true,
 })
 
