@@ -40,7 +40,6 @@ import { makeLog } from './io/log.ts'
 import { ensureLocalToken, readLocalToken, writeLocalToken } from './io/local-token.ts'
 import { createPrivate, makeFolder } from './io/private-file.ts'
 import { systemRandom } from './io/random.ts'
-import { readingPortsOn } from './io/reading-ports.ts'
 import { announce, readRunning } from './io/running-file.ts'
 import type { PrepareVault } from './ports.ts'
 import type { StorageTests } from './ports/storage-tests.ts'
@@ -71,7 +70,7 @@ type AgentSide = {
 
 /** The loops that give runs to agents, and the gate where agents come in. */
 const startAgentSide = async ({ base, log, owned }: Serving): Promise<AgentSide> => {
-  const ports = agentPortsOn(base, log)
+  const ports = agentPortsOn(base)
   owned.defer(() => ports.stores.close())
   const parts = { ...ports, log, clock: systemClock, random: systemRandom, timing: DEFAULT_TIMING }
   const dispatcher = await startDispatcher(parts)
@@ -92,13 +91,15 @@ const routesOf = async (
   const { resources, database } = base
   const prepare: PrepareVault = async (caller, of) => prepareVault(parts, caller.organization, of)
   const checkDatabase = async (): Promise<void> => ping(database.db)
-  const { reading, openRequests } = readingPortsOn(base)
-  const browsing = createBrowsing({ reading, stores: parts.stores })
+  const { reading, openRequests, restores, stores } = parts
+  const browsing = createBrowsing({ reading, stores })
   const following = await createFollowing({ news: newsIn(database.sql), clock: systemClock, log })
   owned.defer(async () => following.close())
   const routes = apiRoutes({
     ...resources,
+    ...{ reading, openRequests, restores, stores },
     clock: systemClock,
+    random: systemRandom,
     agents: parts,
     storageTests,
     patience: PATIENCE,

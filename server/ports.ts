@@ -40,6 +40,7 @@ import type { Page as CommitPage, planIntervals, Staged } from './core/commit.ts
 import type { Ask, Decisions, Scope as GrantScope } from './core/grant.ts'
 import type { Page, PageRequest } from './core/page.ts'
 import type { JobDefinition, NewBackup, NewEnrollment, NewOrganization } from './core/wishes.ts'
+import type { UploadStore } from './ports/uploads.ts'
 
 export type Tokens = {
   /** `null` for one that is unknown, revoked or expired. Notes the use, at most once a minute. */
@@ -344,7 +345,8 @@ export type GetToSign = {
 /** A storage as the control plane uses it; keys are below its prefix. */
 export type VaultStore = ReadStore &
   WriteStore &
-  DeleteStore & {
+  DeleteStore &
+  UploadStore & {
     sign(put: { readonly key: string; readonly size: number; readonly sha256: string }): SignedPut
     signGet(get: GetToSign): string
   }

@@ -15,10 +15,7 @@ export const sendCancel = (
   link.send({ type, id: freshId(parts), run: of.id, epoch })
 }
 
-export type CancelParts = Pick<
-  AgentParts,
-  'runs' | 'events' | 'log' | 'links' | 'clock' | 'random'
->
+export type CancelParts = Pick<AgentParts, 'runs' | 'log' | 'links' | 'clock' | 'random'>
 
 /** `null` where there is no such run; verdict `not-now` for one that is over. The agent hears it at once, or at its next heartbeat. */
 export const cancelRun = async (

@@ -139,7 +139,7 @@ export const startTestApp = async (
   )
   if (made === null) throw new Error('the database has an organization already')
   let woken = 0
-  const agents = agentPortsOn({ database, sealing: seal }, quiet)
+  const agents = agentPortsOn({ database, sealing: seal })
   const { reading, openRequests, restores, stores } = agents
   const browsing = createBrowsing({ reading, stores })
   const news = newsIn(database.sql)
