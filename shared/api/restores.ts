@@ -40,6 +40,17 @@ const RestoreCounts = Type.Object({
   failed: count,
 })
 
+/** How far it is: in the restore itself, and in its stream of events. */
+const course = {
+  status: backupStatus,
+  phase: oneOf('waiting', 'checking', 'restoring', 'finishing', 'done'),
+  counts: nullable(RestoreCounts),
+  /** What is wanted in all, as far as it is known; 0 before it has been counted. */
+  files_total: count,
+  bytes: Type.Object({ total: bytes, restored: bytes, fetched: bytes }),
+}
+export const RestoreProgress = Type.Object(course)
+
 const compute = Type.Object({
   id,
   type: serverType,
@@ -61,7 +72,7 @@ export const Restore = Type.Object({
   job_id: id,
   backup_id: id,
   compute,
-  status: backupStatus,
+  ...course,
   triggered_by: Type.Object({ name: Type.String(), token_id: Type.Optional(id) }),
   /** Null: where everything was. */
   target_path: nullable(Type.String()),
@@ -76,11 +87,6 @@ export const Restore = Type.Object({
   started_at: nullable(time),
   completed_at: nullable(time),
   error: nullable(Reason),
-  phase: oneOf('waiting', 'checking', 'restoring', 'finishing', 'done'),
-  counts: nullable(RestoreCounts),
-  /** What is wanted in all, as far as it is known; 0 before it has been counted. */
-  files_total: count,
-  bytes: Type.Object({ total: bytes, restored: bytes, fetched: bytes }),
   /** Who holds the customer's key approves it: until then the restore is `pending`. */
   open_request_id: nullable(id),
   safety_backup_id: Type.Null(),
@@ -99,5 +105,6 @@ export const RestoreQuery = listQuery({
 
 export type WantedFile = Static<typeof WantedFile>
 export type Restore = Static<typeof Restore>
+export type RestoreProgress = Static<typeof RestoreProgress>
 export type RestoreInput = Static<typeof RestoreInput>
 export type RestoreQuery = Static<typeof RestoreQuery>

@@ -8,7 +8,7 @@ import type { SigningKey } from '#shared/format/keys.ts'
 import type { BackupStart, Order, Orders } from '#shared/protocol/orders.ts'
 import { hashOf, id, type World } from './agent-world.ts'
 import { must, openNewVault } from './agent-plane.ts'
-import { FACTS, newAgent, type Unsent } from './scripted-agent.ts'
+import { type AgentKeysAndState, FACTS, newAgent, type Unsent } from './scripted-agent.ts'
 
 export type DirectAgent = {
   readonly server: ServerId
@@ -30,9 +30,12 @@ export type DirectAgent = {
 const stop = new AbortController().signal
 
 /** Enrolled and connected at `parts`; several may be at one. */
-export const directAgent = async (parts: AgentParts, world: World): Promise<DirectAgent> => {
+export const directAgent = async (
+  parts: AgentParts,
+  world: Pick<World, 'organization' | 'addServer' | 'addToken'>,
+  { signing, boxKey }: Pick<AgentKeysAndState, 'signing' | 'boxKey'> = newAgent(),
+): Promise<DirectAgent> => {
   const server = await world.addServer()
-  const { signing, boxKey } = newAgent()
   const token = hashOf(await world.addToken(server))
   const keys = {
     signingKey: signing.publicKey,

@@ -22,6 +22,12 @@ const declaredScope = (config: unknown): RouteScope | null =>
     ? config.scope
     : null
 
+/** `config: { scope, or }`: either of two will do. */
+const otherScope = (config: unknown): Scope | null => {
+  const or = typeof config === 'object' && config !== null && 'or' in config ? config.or : null
+  return SCOPES.find((scope) => scope === or) ?? null
+}
+
 /** `config: { of: 'organization' }`: what is not of one project, so not for a token of one. */
 const isOfOrganization = (config: unknown): boolean =>
   typeof config === 'object' && config !== null && 'of' in config && config.of === 'organization'
@@ -90,7 +96,10 @@ export const authenticate = async (app: FastifyInstance, options: AuthOptions): 
     if (caller !== null) callers.set(request, { ...caller, request: request.id })
     await spend(request, reply)
     if (caller === null) throw fail('UNAUTHENTICATED')
-    if (scope === null || !caller.scopes.includes(scope))
+    const or = otherScope(request.routeOptions.config)
+    const suffices = ({ scopes }: Caller): boolean =>
+      scopes.some((one) => one === scope || one === or)
+    if (scope === null || !suffices(caller))
       throw fail('PERMISSION_DENIED', { scope: scope ?? 'none', scopes: caller.scopes })
     if (caller.project !== null && isOfOrganization(request.routeOptions.config))
       throw fail('PERMISSION_DENIED', {
@@ -100,7 +109,7 @@ export const authenticate = async (app: FastifyInstance, options: AuthOptions): 
       })
     rechecks.set(request, async () => {
       const now = token === null ? null : await options.tokens.find(token)
-      return now?.scopes.includes(scope) ?? false
+      return now !== null && suffices(now)
     })
   })
 }

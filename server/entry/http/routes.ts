@@ -8,8 +8,10 @@ import { fileRoutes } from './routes/files.ts'
 import { healthRoutes } from './routes/health.ts'
 import { jobRoutes } from './routes/jobs.ts'
 import { meRoutes } from './routes/me.ts'
+import { openRequestRoutes } from './routes/open-requests.ts'
 import { organizationRoutes } from './routes/organization.ts'
 import { projectRoutes } from './routes/projects.ts'
+import { restoreRoutes } from './routes/restores.ts'
 import { serverRoutes } from './routes/servers.ts'
 import { storageRoutes } from './routes/storages.ts'
 import { tokenRoutes } from './routes/tokens.ts'
@@ -22,7 +24,9 @@ export type ApiParts = PartsOf<typeof organizationRoutes> &
   PartsOf<typeof storageRoutes> &
   PartsOf<typeof jobRoutes> &
   PartsOf<typeof backupRoutes> &
-  PartsOf<typeof backupEventRoutes> & {
+  PartsOf<typeof backupEventRoutes> &
+  PartsOf<typeof restoreRoutes> &
+  PartsOf<typeof openRequestRoutes> & {
     readonly health: PartsOf<typeof healthRoutes>
     readonly organizations: PartsOf<typeof meRoutes>
     readonly projects: PartsOf<typeof projectRoutes>
@@ -45,4 +49,6 @@ export const apiRoutes = (parts: ApiParts): Routes[] => [
   backupEventRoutes(parts),
   fileRoutes(parts.browsing),
   downloadRoutes(parts.downloads),
+  restoreRoutes(parts),
+  openRequestRoutes(parts),
 ]

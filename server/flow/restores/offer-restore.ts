@@ -13,7 +13,8 @@ import type { CommittedBackup } from '../../ports/reading.ts'
 import type { RestoreScope } from '../../ports/restores.ts'
 import { type AgentParts, freshId } from '../agent-parts.ts'
 import { idKeyOf } from '../read-backup.ts'
-import { committedOf, signedGet } from './restore-scope.ts'
+import { signedGet } from '../signed-get.ts'
+import { committedOf } from './restore-scope.ts'
 
 /** Within its first lease the agent must get the order, and answer it. */
 const LIMIT: Ms = 20 * SECOND

@@ -10,7 +10,8 @@ import type { Link } from '../../ports.ts'
 import type { CommittedBackup, PackObject, VaultIdentities } from '../../ports/reading.ts'
 import type { RestoreScope } from '../../ports/restores.ts'
 import { type AgentParts, freshId } from '../agent-parts.ts'
-import { committedOf, heldRestore, signedGet } from './restore-scope.ts'
+import { signedGet } from '../signed-get.ts'
+import { committedOf, heldRestore } from './restore-scope.ts'
 
 type Asked = { readonly scope: RestoreScope; readonly committed: CommittedBackup }
 

@@ -1,27 +1,11 @@
-/** A restore as its agent asks about it, and what its answers are made of. */
+/** A restore as its agent asks about it. */
 import { fail } from '#shared/errors.ts'
 import { isId } from '#shared/ids.ts'
-import { HOUR, MINUTE, type Ms, SECOND } from '#shared/units.ts'
 import { holds } from '../../core/backup-machine.ts'
-import type { Link, VaultStore } from '../../ports.ts'
+import type { Link } from '../../ports.ts'
 import type { CommittedBackup } from '../../ports/reading.ts'
 import type { RestoreScope } from '../../ports/restores.ts'
 import { type AgentParts, leaseLost } from '../agent-parts.ts'
-
-/** An agent that is slower asks again; who steals a URL has ciphertext, for so long. */
-const URL_LIFE: Ms = HOUR
-/** What the agent is told: its clock may differ, and a GET takes its time. */
-const MARGIN: Ms = MINUTE
-
-/** `expires_at` is by our clock; the signature is by that of the store. */
-export const signedGet = (
-  parts: Pick<AgentParts, 'clock'>,
-  store: VaultStore,
-  key: string,
-): { readonly url: string; readonly expires_at: Ms } => ({
-  url: store.signGet({ key, expiresIn: URL_LIFE / SECOND }),
-  expires_at: parts.clock.now() + URL_LIFE - MARGIN,
-})
 
 type AboutRun = { readonly run: string; readonly epoch: number }
 

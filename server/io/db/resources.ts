@@ -30,6 +30,7 @@ import { logsIn } from './logs.ts'
 import { ownOrganizationIn } from './organization.ts'
 import { organizationsIn } from './organizations.ts'
 import { projectsIn } from './projects.ts'
+import { followedRestores } from './restores/followed.ts'
 import { NAMES } from './runs/tables.ts'
 import type { Schema } from './schema.ts'
 import { serversIn } from './servers.ts'
@@ -50,8 +51,8 @@ export type Resources = {
   readonly backups: Backups
   readonly firstStart: FirstStart
   /** What can be followed while it runs, and the logs of it. */
-  readonly followed: { readonly backups: Followable }
-  readonly logs: { readonly backups: Logs }
+  readonly followed: { readonly backups: Followable; readonly restores: Followable }
+  readonly logs: { readonly backups: Logs; readonly restores: Logs }
 }
 
 export type World = { readonly sealing: Sealing; readonly clock: Clock; readonly random: Random }
@@ -92,8 +93,8 @@ export const resourcesIn = (db: Kysely<Schema>, world: World): Resources => {
     enrollments: enrollmentTokensIn(db, { random, makeId }),
     jobs: jobsIn(db, { makeId }),
     backups: backupsIn(db, makeId),
-    followed: { backups: followedBackups(db) },
-    logs: { backups: logsIn(db, NAMES.backup) },
+    followed: { backups: followedBackups(db), restores: followedRestores(db) },
+    logs: { backups: logsIn(db, NAMES.backup), restores: logsIn(db, NAMES.restore) },
     firstStart: firstStartIn(db, { random, makeId, storages, keys }),
   }
 }

@@ -1,6 +1,6 @@
 /** A row of `restores` as the API shows it. */
 import type { Selectable } from 'kysely'
-import type { Restore } from '#shared/api/restores.ts'
+import type { Restore, RestoreProgress } from '#shared/api/restores.ts'
 import { formatBytes, formatCount } from '#shared/units.ts'
 import { showWanted, type Wanted } from '../../../core/selection.ts'
 import { countOf, fieldOf, reasonOf } from '../json-fields.ts'
@@ -43,12 +43,18 @@ const countsIn = (from: unknown): Counts | null =>
         failed: countOf(from, 'failed'),
       }
 
-const countsOf = (row: RestoreRow): Counts | null =>
+/** The columns that say how far it is. */
+type Course = Pick<
+  Selectable<Schema['restores']>,
+  'status' | 'phase' | 'counts' | 'progress' | 'bytes_restored' | 'bytes_fetched'
+>
+
+const countsOf = (row: Course): Counts | null =>
   countsIn(row.counts) ?? countsIn(fieldOf(row.progress, 'counts'))
 
 const PHASES = ['checking', 'restoring', 'finishing'] as const
 
-const phaseOf = ({ status, phase }: RestoreRow): Restore['phase'] => {
+const phaseOf = ({ status, phase }: Course): Restore['phase'] => {
   if (status === 'pending') return 'waiting'
   if (status !== 'running') return 'done'
   return PHASES.find((name) => name === phase) ?? 'checking'
@@ -91,7 +97,7 @@ const messageOf = (row: RestoreRow): string => {
   }
 }
 
-const bytesOf = (row: RestoreRow, name: 'bytes_restored' | 'bytes_fetched'): number =>
+const bytesOf = (row: Course, name: 'bytes_restored' | 'bytes_fetched'): number =>
   row[name] ?? countOf(row.progress, name)
 
 const actorOf = ({ triggered_by: actor }: RestoreRow): Restore['triggered_by'] => {
@@ -116,13 +122,24 @@ const computeOf = (row: RestoreRow): Restore['compute'] => ({
   },
 })
 
+export const shapeRestoreProgress = (row: Course): RestoreProgress => ({
+  status: row.status,
+  phase: phaseOf(row),
+  counts: countsOf(row),
+  files_total: countOf(row.progress, 'files_total'),
+  bytes: {
+    total: countOf(row.progress, 'bytes_total'),
+    restored: bytesOf(row, 'bytes_restored'),
+    fetched: bytesOf(row, 'bytes_fetched'),
+  },
+})
+
 export const shapeRestore = (row: RestoreRow): Restore => ({
   id: row.id,
   org_id: row.org_id,
   job_id: row.job_id,
   backup_id: row.backup_id,
   compute: computeOf(row),
-  status: row.status,
   triggered_by: actorOf(row),
   target_path: row.target === '' ? null : row.target,
   conflict: row.conflict === 'refuse' ? null : row.conflict,
@@ -133,14 +150,7 @@ export const shapeRestore = (row: RestoreRow): Restore => ({
   started_at: isoOrNull(row.started_at),
   completed_at: isoOrNull(row.completed_at),
   error: reasonOf(row.error),
-  phase: phaseOf(row),
-  counts: countsOf(row),
-  files_total: countOf(row.progress, 'files_total'),
-  bytes: {
-    total: countOf(row.progress, 'bytes_total'),
-    restored: bytesOf(row, 'bytes_restored'),
-    fetched: bytesOf(row, 'bytes_fetched'),
-  },
+  ...shapeRestoreProgress(row),
   open_request_id: row.open_request_id,
   safety_backup_id: null,
   requires_restart: false,
