@@ -7,7 +7,6 @@ import { fileURLToPath } from 'node:url'
 import { httpPut } from '#agent/io/http-put.ts'
 import { systemClock } from '#server/io/clock.ts'
 import { systemRandom } from '#server/io/random.ts'
-import { probe } from '#server/io/s3/probe.ts'
 import { createSigner } from '#server/io/s3/sign.ts'
 import { type Ms, MiB, MINUTE } from '#shared/units.ts'
 import { endToEnd } from '../support/end-to-end.ts'
@@ -50,14 +49,24 @@ const contract: CephCase = async ({ ceph }) => {
   return { violations: well ? [] : [line, said.slice(-6000)], facts: { sentences: passed } }
 }
 
+type Trial = {
+  readonly steps: readonly { step: string; status: string; problem: string | null }[]
+  readonly capabilities: Readonly<Record<string, unknown>>
+}
+
 /** What the product finds out about the storage, and that it leaves nothing behind. */
 const probing: CephCase = async (world) => {
-  const store = world.storeAt('probed')
-  const found = await probe('ceph', store, [systemRandom, stop])
-  const left = await Array.fromAsync(store.list('', stop))
+  const id = await world.addStorage('probed', false)
+  const answer = await world.instance.call('POST', `/v1/storages/${id}/test`)
+  const { steps, capabilities } = answer['data'] as Trial
+  const left = await Array.fromAsync(world.storeAt('probed').list('', stop))
+  const wrong = steps.filter(({ status }) => status !== 'passed')
   return {
-    violations: left.map((key) => `the probe left ${key}`),
-    facts: { version: world.ceph.version.split(' ')[2] ?? '', found: JSON.stringify(found) },
+    violations: [
+      ...left.map((key) => `the probe left ${key}`),
+      ...wrong.map(({ step, status, problem }) => `${step}: ${status}: ${problem ?? ''}`),
+    ],
+    facts: { version: world.ceph.version, found: JSON.stringify(capabilities) },
   }
 }
 
@@ -211,7 +220,8 @@ const refusedUpload: CephCase = async (world) => {
     ['another signature', { ...good.headers, authorization: flipLast(good.headers) }],
   ] as const) {
     const outcome = await put(what, headers)
-    if (!(outcome as { regrant?: boolean }).regrant) violations.push(JSON.stringify(outcome))
+    if ((outcome as { regrant?: boolean }).regrant !== true)
+      violations.push(JSON.stringify(outcome))
   }
   const well = await put('rightly', good.headers)
   if ((well as { done: string }).done !== 'stored') violations.push(JSON.stringify(well))

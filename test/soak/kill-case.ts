@@ -82,6 +82,20 @@ const before = async (scene: Scene): Promise<Before> => ({
   granted: await grantedSoFar(scene),
 })
 
+/** Before the record is granted the agent has waited for the confirmation of everything else: it must not forget it. */
+const forgotten = async (
+  { vault }: Scene,
+  { known }: Before,
+  [backup, died]: readonly [string, Look],
+): Promise<readonly string[]> => {
+  if (!['record', 'finish'].includes(phaseOf(died))) return []
+  const packs = await vault.packs()
+  return packs
+    .filter((pack) => pack.granted_by === backup && pack.state === 'stored')
+    .filter(({ pack_no }) => !known.has(pack_no))
+    .map(({ pack_no }) => `the agent did not know that pack ${pack_no} was confirmed`)
+}
+
 const sentAgain = async ({ vault }: Scene, { known, granted }: Before): Promise<string[]> => {
   const seen = new Map<string, number>()
   const found: string[] = []
@@ -188,13 +202,13 @@ const checkAll = async (
 
 export const runCase = async (
   scene: Scene,
-  victim: Victim,
+  { victim, turn }: { readonly victim: Victim; readonly turn: number },
   chance: Seeded,
 ): Promise<CaseResult> => {
   const { world } = scene
   const started = performance.now()
   const hit = chooseHit(victim, chance.fork('hit'))
-  const moment = chooseMoment(chance.fork('moment'))
+  const moment = chooseMoment(chance.fork('moment'), turn)
   world.source.change(chance.fork('change'))
   const facts = snapshot(world.source.folder)
   const atStart = await before(scene)
@@ -204,6 +218,7 @@ export const runCase = async (
   const died = death.died ?? seen
   const earlier = death.earlier ?? atStart
   const found: string[] = [...death.violations]
+  if (victim === 'agent') found.push(...(await forgotten(scene, earlier, [backup, died])))
   const end = await endOf(scene, backup)
   found.push(...outcomeProblems(hit, scene, end))
   const fresh: Committed[] = []

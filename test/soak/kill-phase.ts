@@ -62,13 +62,15 @@ export const phaseOf = (seen: Look): Phase => {
 /** When to strike: so long after the run is first seen in this phase, with so many packs confirmed. */
 export type Moment = { readonly phase: Phase; readonly packs: number; readonly after: number }
 
-const TARGETS = ['started', 'granted', 'packs', 'tree', 'record', 'finish'] as const
+/** Two thirds of them after the first confirmed pack. */
+const TARGETS = ['packs', 'record', 'started', 'finish', 'tree', 'granted'] as const
 /** Fewer than a run has. */
 const MOST_PACKS = 2
 const LONGEST_AFTER = 40
 
-export const chooseMoment = (chance: Seeded): Moment => {
-  const phase = chance.pick(TARGETS)
+/** Each phase in turn, so that a few rounds see all of them; the moment in it by chance. */
+export const chooseMoment = (chance: Seeded, turn: number): Moment => {
+  const phase = TARGETS[turn % TARGETS.length] ?? 'started'
   return {
     phase,
     packs: phase === 'packs' ? 1 + chance.below(MOST_PACKS) : 0,

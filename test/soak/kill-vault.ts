@@ -22,6 +22,8 @@ export type CatalogPack = {
   readonly sha256: Uint8Array
   readonly etag: string | null
   readonly state: string
+  /** The run that it was granted to. */
+  readonly granted_by: string | null
 }
 
 export type VaultView = {
@@ -40,7 +42,7 @@ const bytesAt = ({ world }: Parts, key: string): Buffer => readFileSync(join(wor
 
 const packsIn = async ({ world }: Parts): Promise<readonly CatalogPack[]> => {
   const { rows } = await sql<CatalogPack>`
-    select pack_no, object_key, size, sha256, etag, state from packs order by pack_no`.execute(
+    select pack_no, object_key, size, sha256, etag, state, granted_by from packs order by pack_no`.execute(
     world.database.db,
   )
   return rows

@@ -57,25 +57,31 @@ const scenes = (
   }
 }
 
-const makeRound = (
-  flavour: Flavour,
-  folder: string,
-  given: readonly [Seeded, Chosen],
-): SoakRound => {
-  const [chance, chosen] = given
+/** Which victim, and which of the phases in turn: other ones for each victim. */
+const turnOf = (
+  chosen: Chosen,
+  number: number,
+): { readonly victim: Victim; readonly turn: number } => {
   const victims = victimsOf(chosen)
-  const all = scenes(flavour, folder, chance)
+  const at = number % victims.length
+  return {
+    victim: victims[at] ?? 'agent',
+    turn: Math.floor(number / victims.length) + 2 * at,
+  }
+}
+
+type Given = { readonly index: number; readonly chance: Seeded; readonly chosen: Chosen }
+
+const makeRound = ({ index, chance, chosen }: Given, folder: string): SoakRound => {
+  const all = scenes(flavourOf(chosen, index), folder, chance)
   let running = false
   return {
     cases: CASES,
     run: async (i, dice) => {
       if (running) await all.giveUp()
       running = true
-      const result = await runCase(
-        await all.current(),
-        victims[i % victims.length] ?? 'agent',
-        dice,
-      )
+      const turn = turnOf(chosen, index * CASES + i)
+      const result = await runCase(await all.current(), turn, dice)
       running = false
       return result
     },
@@ -100,5 +106,5 @@ export const check: SoakCheck = {
     return Number(chosen['rounds']) * victimsOf(chosen).length
   },
   round: async (index, chance, folder, chosen) =>
-    Promise.resolve(makeRound(flavourOf(chosen, index), folder, [chance, chosen])),
+    Promise.resolve(makeRound({ index, chance, chosen }, folder)),
 }
