@@ -22,19 +22,24 @@ export type StoreClock = {
   now(): Ms
   skew(): Ms
   heard(date: string, sentAt: Ms): void
+  /** For how long nothing was heard of it. */
+  silence(): Ms
 }
 
 export const createStoreClock = (clock: Clock): StoreClock => {
   let skew = 0
+  let last = Number.NEGATIVE_INFINITY
   return {
     now: () => clock.now() + skew,
     skew: () => skew,
+    silence: () => clock.monotonic() - last,
     heard: (date, sentAt) => {
       const theirs = Date.parse(date)
       if (Number.isNaN(theirs)) return
       // The answer was made between sending and now; half a second for the part of the second that Date leaves out.
       const offset = theirs + SECOND / 2 - (sentAt + clock.now()) / 2
       skew = Math.abs(offset) < 2 * SECOND ? 0 : Math.round(offset)
+      last = clock.monotonic()
     },
   }
 }

@@ -11,7 +11,7 @@ import {
 import { fail, hasCode } from '#shared/errors.ts'
 import { belowPrefix, withPrefix } from '#shared/format/layout.ts'
 import type { ByteRange, ObjectKey, StoredObject } from '#shared/store.ts'
-import type { Ms } from '#shared/units.ts'
+import { type Ms, SECOND } from '#shared/units.ts'
 import type { Clock } from '#shared/world.ts'
 import type { VaultStore } from '../../ports.ts'
 import {
@@ -211,11 +211,42 @@ const placeOf = (settings: StorageSettings, createOnly: boolean): Place => {
   }
 }
 
+/**
+ * Whoever only signs hears nothing of the store, and what is signed by a wrong clock is refused to others (agents, browsers),
+ * again and again: so its time is asked for, by whatever answer, when it was not heard for so long.
+ */
+const OLD: Ms = 30 * SECOND
+const ASKING: Ms = 5 * SECOND
+/** No object has this name. */
+const NOTHING = 'clock'
+
+const listenerTo = (parts: Parts, clock: Clock): (() => Promise<void>) => {
+  let asking: Promise<void> = Promise.resolve()
+  let asked = Number.NEGATIVE_INFINITY
+  const ask = async (): Promise<void> => {
+    try {
+      await head(parts, NOTHING, AbortSignal.timeout(ASKING))
+    } catch {
+      // It cannot be reached, or refuses us: then nothing that is signed for it is of use, and others say so.
+    }
+  }
+  return async () => {
+    const now = clock.monotonic()
+    if (parts.storeClock.silence() > OLD && now - asked > OLD) {
+      asked = now
+      asking = ask()
+    }
+    await asking
+  }
+}
+
 export type S3Store = VaultStore & {
   /** Whether a PUT with `If-None-Match: *` onto an existing object is refused. */
   refusesOverwrite(key: ObjectKey, body: Uint8Array, stop: AbortSignal): Promise<boolean>
   /** How far the store's clock is ahead of ours, in ms, as of its last answer. */
   skew(): number
+  /** Before something is signed: asks for the store's time, where that was last heard a while ago. Never throws. */
+  hearClock(): Promise<void>
   /** Lets go of its connections. */
   close(): void
 }
@@ -249,6 +280,7 @@ export const openS3Store = (
     refusesOverwrite: async (key, body, stop) =>
       (await write(parts, { key, body, condition: true }, stop)) === 'exists',
     skew: () => storeClock.skew(),
+    hearClock: listenerTo(parts, clock),
     close: () => parts.client.destroy(),
   }
 }

@@ -62,16 +62,16 @@ export type StoresParts = {
   readonly random: Random
 }
 
+const rowIn = async (rows: StorageRows, storage: StorageId): Promise<StorageRow> => {
+  const row = await rows.load(storage)
+  if (row === null) throw fail('RESOURCE_NOT_FOUND', { resource: 'storage', id: storage })
+  return row
+}
+
 export const createStores = ({ rows, clock, random }: StoresParts): OpenStores => {
   const opened = new Map<StorageId, Opened>()
   // Two that ask for one storage at once get one client, and one probe.
   const opening = new Map<StorageId, Promise<S3Store>>()
-
-  const rowOf = async (storage: StorageId): Promise<StorageRow> => {
-    const row = await rows.load(storage)
-    if (row === null) throw fail('RESOURCE_NOT_FOUND', { resource: 'storage', id: storage })
-    return row
-  }
 
   const tryOut = async (settings: StorageSettings, span: Ms): Promise<StorageTrial> =>
     examine(openS3Store(settings, false, clock), span, { random, clock, send: sendPut })
@@ -92,7 +92,7 @@ export const createStores = ({ rows, clock, random }: StoresParts): OpenStores =
   }
 
   const reopen = async (storage: StorageId): Promise<S3Store> => {
-    const row = await rowOf(storage)
+    const row = await rowIn(rows, storage)
     const { conditional_put } = row.capabilities ?? (await firstLook(storage, row))
     const known = opened.get(storage)
     const text = JSON.stringify({ ...row, capabilities: { conditional_put } })
@@ -106,18 +106,24 @@ export const createStores = ({ rows, clock, random }: StoresParts): OpenStores =
     return store
   }
 
+  const openOnce = async (storage: StorageId): Promise<S3Store> => {
+    const known = opened.get(storage)
+    if (known !== undefined && clock.monotonic() - known.checked < FRESH) return known.store
+    const started = opening.get(storage) ?? reopen(storage).finally(() => opening.delete(storage))
+    opening.set(storage, started)
+    return started
+  }
+
   return {
     open: async (storage) => {
-      const known = opened.get(storage)
-      if (known !== undefined && clock.monotonic() - known.checked < FRESH) return known.store
-      const started = opening.get(storage) ?? reopen(storage).finally(() => opening.delete(storage))
-      opening.set(storage, started)
-      return started
+      const store = await openOnce(storage)
+      await store.hearClock()
+      return store
     },
     tests: {
       ofNew: async (access, span) => tryOut(settingsOf(access), span),
       ofStored: async (storage, change, span) => {
-        const row = await rowOf(storage)
+        const row = await rowIn(rows, storage)
         return Object.keys(change).length === 0
           ? look(storage, row, span)
           : tryOut(settingsOf({ ...accessOf(row), ...change }), span)

@@ -221,6 +221,35 @@ describe('a storage', () => {
     }
   })
 
+  test('is signed for by its own clock before anything else was asked of it, and after that jumps', async () => {
+    const folder = await temporaryFolder()
+    const elsewhere = await spawnS3(folder)
+    await sdkClient(elsewhere.port).send(new CreateBucketCommand({ Bucket: 'vaults' }))
+    const row = settings(`http://127.0.0.1:${elsewhere.port}`, {
+      capabilities: { conditional_put: false },
+    })
+    let monotonic = 0
+    const stores = createStores({
+      rows: { load: async () => Promise.resolve(row), remember: async () => Promise.resolve() },
+      clock: { ...systemClock, monotonic: () => monotonic },
+      random: systemRandom,
+    })
+    const real = Date.now()
+    try {
+      for (const shift of [16 * MINUTE, -16 * MINUTE, 0]) {
+        vi.useFakeTimers({ toFake: ['Date'], now: real + shift })
+        monotonic += MINUTE
+        const opened = await stores.open(makeId<'storage'>(1, new Uint8Array(10)))
+        expect(await putGranted(opened.sign(object), body)).toMatchObject({ status: 200 })
+      }
+    } finally {
+      vi.useRealTimers()
+      stores.close()
+      await elsewhere.kill()
+      await rm(folder, { recursive: true })
+    }
+  })
+
   test('that cannot be reached, or refuses us, is STORAGE_UNAVAILABLE with its name', async () => {
     const refused = openS3Store(
       settings(s3.endpoint, { credentials: { accessKeyId: ACCESS_KEY, secretAccessKey: 'x' } }),
