@@ -4,12 +4,13 @@ import type { SigningKey } from '#shared/format/keys.ts'
 import type { PackNo } from '#shared/format/locator.ts'
 import type { BackupStart } from '#shared/protocol/orders.ts'
 import { fail } from '#shared/errors.ts'
-import { SECOND } from '#shared/units.ts'
+import type { Bytes } from '#shared/format/tree-order.ts'
 import type { VaultKeys } from '#shared/format/vault-secret.ts'
 import { createLedger, type Uses } from '../core/live.ts'
+import { showBytes } from '../core/open-show.ts'
 import type { Patience } from '../core/patience.ts'
-import { createProblems, type Problems } from '../core/problems.ts'
-import { countsOf, newTally, type Tally } from '../core/progress.ts'
+import { asLines, createProblems, type Problems } from '../core/problems.ts'
+import { newTally, type Tally } from '../core/progress.ts'
 import type { Sealed } from '../core/sealing.ts'
 import { planWalk, type WalkPlan } from '../core/sources.ts'
 import type { ParentFile } from '../core/state.ts'
@@ -19,6 +20,7 @@ import { createCrew, type Crew } from './crew.ts'
 import { openKnown, type Known } from './known.ts'
 import { createNumbers } from './numbers.ts'
 import { openBase, readParent, saveParent, sweepTrees, treePath } from './parent.ts'
+import { reportProgress } from './report-progress.ts'
 import { lazily } from './sealing.ts'
 import { createLineUp } from './stages/line-up.ts'
 import { createVisitor } from './stages/look.ts'
@@ -43,8 +45,6 @@ export type BackupParts = {
 
 /** `commit.missing` may name packs so often; each time they are written anew from the sources. */
 const PASSES = 3
-/** PROTOCOL.md, "progress": at most one a second. */
-const REPORT_EVERY = SECOND
 /** Entries between two looks at the clock of the event loop. */
 const STRIDE = 64
 
@@ -105,6 +105,19 @@ const drive = async (run: Run, scanner: Scanner, rooms: Rooms): Promise<void> =>
   }
 }
 
+/** A backup of nothing that was asked for would say that data is safe when it is not: it ends before it is one. */
+const refuseNothing = ({ plan, problems }: Pass, lost: ReadonlySet<Bytes>): void => {
+  const given = plan.roots.size + plan.problems.length
+  if (given === 0 || lost.size < plan.roots.size) return
+  const [first] = problems.kept
+  if (first === undefined) return
+  const others = given === 1 ? '' : `; nor can the other ${String(given - 1)} of this job be read`
+  throw fail('SOURCE_UNREADABLE', {
+    path: showBytes(first.path),
+    problem: `${first.problem}${others}`,
+  })
+}
+
 const walk = async (run: Run, pass: Pass): Promise<Pick<WalkResult, 'fence' | 'content'>> => {
   const { crew, fs, segments, tally, world } = run
   const local = run.state.newBlocks(pass.to)
@@ -120,7 +133,10 @@ const walk = async (run: Run, pass: Pass): Promise<Pick<WalkResult, 'fence' | 'c
     })
     const now = (): number => world.clock.now()
     const { gone, problems } = pass
-    const visitor = createVisitor({ fs, now, lineUp, reader, live, gone, tally, problems })
+    const sources = pass.plan.roots
+    const lost = new Set<Bytes>()
+    const looking = { fs, now, lineUp, reader, live, gone, tally, problems, sources, lost }
+    const visitor = createVisitor(looking)
     const scanner = createScanner({ fs, plan: pass.plan, base: base.cursor, visitor })
     const lineUpRoom = async (): Promise<void> => {
       if (lineUp.full) reader.flush()
@@ -128,6 +144,7 @@ const walk = async (run: Run, pass: Pass): Promise<Pick<WalkResult, 'fence' | 'c
     }
     await drive(run, scanner, [reader.room, segments.room, lineUpRoom])
     await reader.idle()
+    refuseNothing(pass, lost)
     lineUp.end()
     const fence = await tree.end()
     local.finish()
@@ -165,13 +182,16 @@ const planOf = (order: BackupStart, problems: Problems, tally: Tally): WalkPlan 
 }
 
 const passes = async (run: Run, parent: ParentFile | null): Promise<void> => {
-  const { order, state, known, tally } = run
+  const { order, state, known, tally, link } = run
+  const say = (message: string): void =>
+    link.tell('log', { level: 'warn', message: message.slice(0, 2000) })
   let basePath = parent === null ? null : treePath(order.job, parent.tree)
   let baseContent: Uses = parent?.content ?? []
   let gone = lostPacks(known, baseContent)
   for (let pass = 1; pass <= PASSES; pass += 1) {
     resetCounts(tally)
-    const problems = createProblems()
+    // A second pass meets the same ones again.
+    const problems = createProblems(pass === 1 ? asLines(say) : undefined)
     const plan = planOf(order, problems, tally)
     const tree = `tree-${order.run}-${String(pass)}.zst`
     const to = treePath(order.job, tree)
@@ -203,29 +223,6 @@ const passes = async (run: Run, parent: ParentFile | null): Promise<void> => {
     gone = missing
   }
   throw fail('INTERNAL_AGENT', { problem: 'packs were missing again and again' })
-}
-
-/** Tells what has been done whenever it changed, at most once a second. */
-const reportProgress = async (
-  run: Pick<Run, 'link' | 'tally' | 'world'>,
-  stop: AbortSignal,
-): Promise<void> => {
-  const { link, tally, world } = run
-  let last = ''
-  while (!stop.aborted) {
-    const body = {
-      phase: tally.phase,
-      counts: countsOf(tally),
-      bytes_source: tally.bytesSource,
-      bytes_read: tally.bytesRead,
-      bytes_new: tally.bytesNew,
-      bytes_stored: tally.bytesStored,
-    }
-    const text = JSON.stringify(body)
-    if (text !== last) link.tell('progress', body)
-    last = text
-    await world.clock.sleep(REPORT_EVERY, stop).catch(() => undefined)
-  }
 }
 
 const recipientsOf = (order: BackupStart): { pack: string[]; tree: string[] } => {

@@ -44,6 +44,10 @@ export type LookParts = {
   readonly gone: ReadonlySet<number>
   readonly tally: Tally
   readonly problems: Problems
+  /** Sources, as paths. */
+  readonly sources: Pick<ReadonlySet<Bytes>, 'has'>
+  /** Those of them of which nothing can be had; grows. */
+  readonly lost: Set<Bytes>
 }
 
 type Look = LookParts & { readonly links: LinkGroups }
@@ -61,8 +65,9 @@ const codeOf = ({ fault }: Fault): 'SOURCE_VANISHED' | 'SOURCE_CHANGED' | 'SOURC
   return fault === 'ESTALE' || fault === 'ELOOP' ? 'SOURCE_CHANGED' : 'SOURCE_UNREADABLE'
 }
 
-const report = ({ tally, problems }: LookParts, path: Bytes, fault: Fault): void => {
+const report = ({ tally, problems, sources, lost }: LookParts, path: Bytes, fault: Fault): void => {
   tally.errors += 1
+  if (sources.has(path)) lost.add(path)
   problems.add(path, codeOf(fault), fault.problem)
 }
 

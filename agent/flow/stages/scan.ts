@@ -5,6 +5,7 @@
 import { compareDirs, pathOf, type Bytes } from '#shared/format/tree-order.ts'
 import type { Exclude } from '../../core/exclude.ts'
 import { advance, isUnchanged, type Cursor } from '../../core/local-tree.ts'
+import { showBytes } from '../../core/open-show.ts'
 import type { WalkPlan } from '../../core/sources.ts'
 import {
   isDirectory,
@@ -118,6 +119,29 @@ const followedDirectory = (walk: Walk, path: Bytes, stat: Stat): Exact | null =>
   return isFault(exact) || !isDirectory(exact.mode) ? null : exact
 }
 
+/** A source that is not there was never seen by this backup: it did not vanish. */
+const MISSING = 'MISSING'
+
+const asMissing = ({ fault, problem }: Fault): Fault =>
+  fault === 'ENOENT' ? { fault: MISSING, problem: 'it does not exist' } : { fault, problem }
+
+/** What leads to sources and cannot be followed is told of each of them: those are what somebody asked for. */
+const noteBelow = ({ plan, visitor }: Walk, path: Bytes, { fault, problem }: Fault): void => {
+  for (const root of plan.roots.keys()) {
+    if (root.startsWith(`${path}/`))
+      visitor.fault(root, { fault, problem: `${showBytes(path)}: ${problem}` })
+  }
+}
+
+const noteFault = (walk: Walk, path: Bytes, fault: Fault): void => {
+  const { plan, visitor } = walk
+  const isSource = plan.roots.has(path)
+  const leads = plan.ancestors.has(path)
+  if (isSource) visitor.fault(path, asMissing(fault))
+  if (leads) noteBelow(walk, path, asMissing(fault))
+  if (!isSource && !leads) visitor.fault(path, fault)
+}
+
 type Found = {
   readonly looked: Looked
   /** The cursor stands on an older version of this entry. */
@@ -142,7 +166,7 @@ const pass = ({ base, visitor }: Walk, here: boolean): void => {
   advance(base)
 }
 
-const NOT_A_DIRECTORY: Fault = { fault: 'ENOTDIR', problem: 'is not a directory' }
+const NOT_A_DIRECTORY: Fault = { fault: 'ENOTDIR', problem: 'it is not a directory' }
 
 /** Notes a directory to be walked after the entries beside it. */
 const descend = (walk: Walk, listing: Listing, pending: Pending): void => {
@@ -157,7 +181,7 @@ const look = (walk: Walk, listing: Listing, name: Bytes): void => {
   const here = passTo(walk, dir, name)
   const stat = walk.fs.stat(path)
   if (isFault(stat)) {
-    walk.visitor.fault(path, stat)
+    noteFault(walk, path, stat)
     pass(walk, here)
     return
   }
@@ -172,7 +196,7 @@ const look = (walk: Walk, listing: Listing, name: Bytes): void => {
   const outside = excludes.length === 0
   visit(walk, { looked: { dir, name, path, stat, behind, outside }, here })
   if (isDir) descend(walk, listing, { dir: path, excludes, dev: Number(behind?.dev ?? stat.dev) })
-  else if (leads) walk.visitor.fault(path, NOT_A_DIRECTORY)
+  else if (leads) noteBelow(walk, path, NOT_A_DIRECTORY)
 }
 
 export const createScanner = (walk: Walk): Scanner => {

@@ -211,7 +211,7 @@ describe('sources', () => {
     expect(errors?.error_count).toBe(2)
     expect(errors?.errors.map(({ path, code }) => [path, code])).toEqual([
       ['relative', 'SOURCE_UNREADABLE'],
-      [missing, 'SOURCE_VANISHED'],
+      [missing, 'SOURCE_UNREADABLE'],
     ])
     expect(contentOf(r, 'a')).toBe('a')
   })
