@@ -75,22 +75,27 @@ export const restoreSum = (sum: RestoreSum): readonly RunLine[] => [
   },
 ]
 
+const info = (message: string): RunLine => ({ level: 'info', message })
+
 const atWork = (
   kind: Kind,
   before: Run,
   next: Extract<Run, { at: 'running' }>,
-): readonly string[] => {
-  if (before.at !== 'running') return ['Offered to the agent.']
-  const told: string[] = []
-  if (!before.accepted && next.accepted) told.push(`The agent works on it.`)
+): readonly RunLine[] => {
+  if (before.at !== 'running') return [info('Offered to the agent.')]
+  const told: RunLine[] = []
+  if (!before.accepted && next.accepted) told.push(info('The agent works on it.'))
   else if (!next.accepted && next.epoch > before.epoch)
-    told.push('Offered to the agent again, over a newer connection.')
+    told.push(info('Offered to the agent again, over a newer connection.'))
   else if (before.lease === null && next.lease !== null)
-    told.push('The agent is back, and still works on it.')
-  else if (next.epoch > before.epoch) told.push('The agent goes on over a new connection.')
+    told.push(info('The agent is back, and still works on it.'))
+  else if (next.epoch > before.epoch) told.push(info('The agent goes on over a new connection.'))
   if (before.lease !== null && next.lease === null)
-    told.push(`The agent is not heard any more. The ${kind} goes on when it is back.`)
-  if (!before.cancelAsked && next.cancelAsked) told.push('The agent is asked to stop.')
+    told.push({
+      level: 'warn',
+      message: `The agent is not heard any more. The ${kind} goes on when it is back.`,
+    })
+  if (!before.cancelAsked && next.cancelAsked) told.push(info('The agent is asked to stop.'))
   return told
 }
 
@@ -100,9 +105,9 @@ export const linesOf = (kind: Kind, before: Run, next: Run): readonly RunLine[] 
     case 'pending':
       return []
     case 'running':
-      return atWork(kind, before, next).map((message) => ({ level: 'info', message }))
+      return atWork(kind, before, next)
     case 'completed':
-      return [{ level: 'info', message: `The ${kind} is complete.` }]
+      return [info(`The ${kind} is complete.`)]
     case 'partial':
       return [
         {

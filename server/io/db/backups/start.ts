@@ -2,10 +2,13 @@
 import { type Kysely, sql } from 'kysely'
 import { fail } from '#shared/errors.ts'
 import type { BackupId } from '#shared/ids.ts'
+import { backupRun } from '../../../core/backup-machine.ts'
 import type { Caller } from '../../../core/caller.ts'
+import { askedFor } from '../../../core/run-log.ts'
 import type { NewBackup } from '../../../core/wishes.ts'
 import type { Backups } from '../../../ports.ts'
 import { brokenConstraint } from '../errors.ts'
+import { beginRun } from '../runs/append.ts'
 import type { Schema } from '../schema.ts'
 import { WORK } from '../wakeups.ts'
 
@@ -34,6 +37,7 @@ const insertPending = async (
     if (version === null) throw fail('RESOURCE_NOT_FOUND', { resource: 'job', id: job })
     throw fail('JOB_VERSION_NOT_FOUND', { job_id: job, version })
   }
+  await beginRun(trx, backupRun(id), askedFor('backup', { name: caller.name, trigger: 'manual' }))
   // Heard at the commit, by the replica that has the server's connection.
   await sql`select pg_notify(${WORK}, ${row.server_id})`.execute(trx)
 }

@@ -107,9 +107,32 @@ describe('a backup from enrolment to commit', () => {
       kept: [[1, 1]],
     })
     const next = await writeBackup(agent, second, 1)
-    const done = await agent.ask({ ...finish, ...runOf(second), sequence: 2, error_count: 3 })
+    const errors = [{ path: '/data/gone', code: 'SOURCE_VANISHED', problem: 'it was removed' }]
+    const over = { ...runOf(second), sequence: 2, error_count: 3, errors }
+    const done = await agent.ask({ ...finish, ...over })
     expect(done).toMatchObject({ type: 'commit.done', sequence: 2 })
     expect(await rowOf(second.run)).toMatchObject({ status: 'partial', error_count: 3 })
+    const lines = await plane.database.db
+      .selectFrom('backup_logs')
+      .select(['seq', 'level', 'message', 'fields'])
+      .where('backup_id', '=', second.run as BackupId)
+      .orderBy('seq')
+      .execute()
+    expect(lines.map(({ seq }) => seq)).toEqual(lines.map((_, n) => n + 1))
+    expect(lines.slice(-5)).toMatchObject([
+      { level: 'info', message: 'The agent works on it.' },
+      {
+        level: 'warn',
+        message: '/data/gone: it was removed',
+        fields: { path: '/data/gone', code: 'SOURCE_VANISHED' },
+      },
+      { level: 'warn', message: expect.stringMatching(/^2 more problems/) as unknown },
+      {
+        level: 'info',
+        message: expect.stringMatching(/^1 files, .* 3 problems\. 10 B in/) as unknown,
+      },
+      { level: 'warn', message: expect.stringContaining('not all of it') as unknown },
+    ])
     const open = await plane.database.db
       .selectFrom('pack_refs')
       .select('pack_no')

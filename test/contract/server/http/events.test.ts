@@ -116,7 +116,7 @@ describe('GET /v1/backups/{id}/events', () => {
     await fail(id)
     const events = await stream.end()
     expect(events.every((one) => one.id !== '')).toBe(true)
-    expect(statuses(stream).slice(-2)).toEqual(['running', 'failed'])
+    expect(statuses(stream)).toEqual(['pending', 'running', 'failed'])
     expect(messages(stream)).toEqual(expect.arrayContaining(['hello', 'a line\nof two']) as unknown)
     expect(events.at(-1)).toMatchObject({
       event: 'status',
