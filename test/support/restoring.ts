@@ -4,8 +4,9 @@ import { systemRandom } from '#server/io/random.ts'
 import { dispatchRestores } from '#server/flow/dispatch-runs.ts'
 import type { AgentParts, Timing } from '#server/flow/agent-parts.ts'
 import { boxPublicKey, makeSigningKey } from '#shared/format/keys.ts'
-import type { ServerId } from '#shared/ids.ts'
+import type { BackupId, ServerId } from '#shared/ids.ts'
 import type { RestoreStart } from '#shared/protocol/restore-orders.ts'
+import { must } from './agent-plane.ts'
 import { hashOf, TEST_TIMING } from './agent-world.ts'
 import { type DirectAgent, directAgent } from './direct-agent.ts'
 import { dataOf } from './http-app.ts'
@@ -51,7 +52,7 @@ const addToken = async (
       org_id: organization,
       server_id: server,
       hash: hashOf(token),
-      expires_at: new Date(Date.now() + 3_600_000),
+      expires_at: new Date('2100-01-01'),
     })
     .execute()
   return token
@@ -106,4 +107,46 @@ export const startRestoring = async (
   const start = agent.last('restore.start')
   await agent.tell({ type: 'restore.accepted', run: start.run, epoch: start.epoch })
   return start
+}
+
+export const COUNTS = { files: 2, directories: 1, others: 0, skipped: 0, failed: 0 }
+export const AMOUNTS = { counts: COUNTS, bytes_restored: 30_000, bytes_fetched: 4000 }
+
+export const runOf = ({
+  run,
+  epoch,
+}: {
+  run: string
+  epoch: number
+}): {
+  run: string
+  epoch: number
+} => ({ run, epoch })
+
+export const codeOf = (order: { type: string }): string => must(order, 'failed').problem.code
+
+/** A restore as the API shows it. */
+export const shown = async ({ api }: ReadingWorld, id: string): Promise<Record<string, unknown>> =>
+  dataOf(await api.call('GET', `/v1/restores/${id}`))
+
+/** Numbers of what a backup uses, ascending. */
+export const numbersOf = async (
+  { api, organization }: ReadingWorld,
+  backup: BackupId,
+): Promise<readonly { readonly no: number; readonly kind: string }[]> => {
+  const { reading } = api.agents
+  const committed = await reading.committed({ organization, project: null }, backup)
+  const rows = await reading.packsOf(committed!, 0, 1000)
+  return rows.map((row) => ({ no: row.no, kind: row.class }))
+}
+
+/** Lets go of a restore that a test has started, however far it is. */
+export const letGo = async (
+  { api }: ReadingWorld,
+  agent: RestoringAgent,
+  id: string,
+): Promise<void> => {
+  await agent.beat()
+  await api.call('POST', `/v1/restores/${id}/cancel`)
+  await agent.beat()
 }
