@@ -13,6 +13,9 @@ const BODY = Buffer.from('holdfast looks at what this storage can do\n', 'utf8')
 /** Of the same size: only its hash differs. */
 const OTHER = Buffer.from(BODY.toString('utf8').toUpperCase(), 'utf8')
 
+/** Of no meaning to anybody. */
+const UNSIGNED = 'x-amz-meta-holdfast'
+
 /** What is left of a test that ran out of time is removed within this. */
 const TIDY: Ms = 5 * SECOND
 /** Grants are signed by the store's own clock, so a difference stops nothing; it is told, as others may stumble over it. */
@@ -105,7 +108,17 @@ const grant = async ({ store, granted, stop, found, send }: Bench): Promise<Outc
       'Do not use this storage: whoever takes over a server could write anything into it.',
     )
   const right = await send(signed, BODY, stop)
-  return right < 300 ? null : bad(`it refuses a grant that we signed (${right})`, NOT_S3)
+  if (right >= 300) return bad(`it refuses a grant that we signed (${right})`, NOT_S3)
+  // S3 refuses x-amz- headers that are not signed. Ceph 16 does not: such a PUT may say who reads the object.
+  const headers = { ...signed.headers, [UNSIGNED]: 'unsigned' }
+  const marked = await send({ ...signed, headers }, BODY, stop)
+  if (marked >= 300) return null
+  return {
+    problem: 'it acts on headers that nobody signed',
+    advice:
+      'Make the bucket ignore public ACLs (PutPublicAccessBlock with IgnorePublicAcls): a server that was taken over could else make public what it uploads.',
+    serious: false,
+  }
 }
 
 const remove = async ({ store, key, granted, stop }: Bench): Promise<Outcome> => {

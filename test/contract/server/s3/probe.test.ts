@@ -183,6 +183,15 @@ describe('a storage that is tried out', () => {
     expect(trial.capabilities?.content_bound_grants).toBe(false)
   })
 
+  test('that acts on headers that nobody signed can be used, with a warning', async () => {
+    const trial = await through(({ headers }) =>
+      headers['x-amz-meta-holdfast'] === undefined ? null : { status: 200 },
+    )
+    expect(trial.ok).toBe(true)
+    expect(statuses(trial)['grant']).toBe('warning')
+    expect(trial.capabilities?.content_bound_grants).toBe(true)
+  })
+
   test('whose clock is far from ours passes, with the difference', async () => {
     ours.shift = -3 * HOUR
     const trial = await through(() => null)
