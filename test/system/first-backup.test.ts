@@ -209,15 +209,19 @@ describe('a control plane that runs', () => {
   })
 })
 
-test('paths that are not there: none of them is an error, one of several is left out', async () => {
+test('paths that are not there: none of them is an error, and one of several is named in a partial backup', async () => {
   const none = await run('up', '--exit', '--data', join(folder, 'never'), join(folder, 'nothing'))
   expect(none.code).not.toBe(0)
   expect(none.err).toContain('does not exist')
   expect(existsSync(join(folder, 'never'))).toBe(false)
   const some = await up('--exit', source, join(folder, 'nothing'))
   expect(some.code).toBe(3)
-  expect(some.json.backup?.status).toBe('completed')
-  expect(some.err).toContain('Left out')
+  expect(some.json.backup?.status).toBe('partial')
+  expect(some.json.backup?.errors).toMatchObject([
+    { path: join(folder, 'nothing'), code: 'SOURCE_UNREADABLE', problem: 'it does not exist' },
+  ])
+  expect(some.err).toContain(`Not there: ${join(folder, 'nothing')}`)
+  expect(some.err).toMatch(/does not exist/)
 })
 
 /** Command lines of the processes that still work on this data folder. */

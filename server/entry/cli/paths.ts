@@ -6,19 +6,17 @@ import { fail, problemOf } from '#shared/errors.ts'
 export type Chosen = {
   /** Absolute, each once, in order. */
   readonly paths: readonly string[]
-  /** Why the others are left out. */
+  /** Those of them that are not there now: the backup names them, and is partial. */
   readonly missing: readonly { readonly path: string; readonly problem: string }[]
 }
 
 /** Throws `SOURCE_UNREADABLE` for the first missing path when none of them is there. */
 export const choosePaths = async (given: readonly string[]): Promise<Chosen> => {
   const all = [...new Set(given.map((path) => resolve(path)))].sort()
-  const paths: string[] = []
   const missing: { path: string; problem: string }[] = []
   for (const path of all) {
     try {
       await lstat(path)
-      paths.push(path)
     } catch (error) {
       const code = error instanceof Error && 'code' in error ? error.code : null
       missing.push({
@@ -28,7 +26,7 @@ export const choosePaths = async (given: readonly string[]): Promise<Chosen> => 
     }
   }
   const [first] = missing
-  if (paths.length === 0 && first !== undefined)
+  if (missing.length === all.length && first !== undefined)
     throw fail('SOURCE_UNREADABLE', { path: first.path, problem: first.problem })
-  return { paths, missing }
+  return { paths: all, missing }
 }

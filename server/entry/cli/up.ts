@@ -121,8 +121,7 @@ const work = async (session: Session, chosen: Chosen): Promise<number> => {
   const wanted = chosen.paths.length > 0
   if (!wanted && plane.own && (await parts.hasAgent())) runAgent(session)
   const backup = wanted ? await backUp(session, chosen) : null
-  const ended = backup === null ? EXIT.done : exitOfBackup(backup.status)
-  const code = ended === EXIT.done && chosen.missing.length > 0 ? EXIT.partial : ended
+  const code = backup === null ? EXIT.done : exitOfBackup(backup.status)
   report(session, { backup, code })
   if (plane.own && !options.exit) await untilInterrupted(stop)
   return code
@@ -151,7 +150,8 @@ const start = async (
 export const up = async (parts: UpParts, options: UpOptions): Promise<number> => {
   const screen = screenOn(options.json ? process.stderr : process.stdout)
   const chosen = await choosePaths(options.paths)
-  for (const { path, problem } of chosen.missing) screen.say(`Left out: ${path}: ${problem}.`)
+  for (const { path, problem } of chosen.missing)
+    screen.say(`Not there: ${path}: ${problem}. The backup names it and is partial.`)
   const end = new AbortController()
   const stop = end.signal
   await using owned = new AsyncDisposableStack()
