@@ -6,6 +6,9 @@ import { registerGet } from './commands/get.ts'
 import { registerKeys } from './commands/keys.ts'
 import { registerLs } from './commands/ls.ts'
 import { registerRestore } from './commands/restore.ts'
+import { registerJob } from './commands/job.ts'
+import { registerServer } from './commands/server.ts'
+import { registerStorage } from './commands/storage.ts'
 import { registerToken } from './commands/token.ts'
 import type { DeskParts, Register } from './desk.ts'
 import { EXIT, exitOfError } from './exit-codes.ts'
@@ -25,6 +28,9 @@ const REMOTE: readonly Register[] = [
   registerLs,
   registerRestore,
   registerGet,
+  registerServer,
+  registerStorage,
+  registerJob,
   registerKeys,
   registerToken,
 ]
