@@ -28,6 +28,18 @@ const list = async (desk: Desk): Promise<number> => {
   return EXIT.done
 }
 
+type AddFlags = Common & { readonly recipient?: string }
+
+const add = async (desk: Desk, name: string, { recipient }: AddFlags): Promise<number> => {
+  const { api, screen, stop } = desk
+  const input =
+    recipient === undefined ? { name, type: 'managed' } : { name, type: 'customer', recipient }
+  const key = await api.post('/v1/encryption-keys', input, EncryptionKey, stop)
+  if (desk.json) desk.print(key)
+  else screen.say(`Added ${key.type} key ${key.name}: ${key.recipient}`)
+  return EXIT.done
+}
+
 const RULE = '-'.repeat(76)
 
 const pageLines = (page: RecoveryPage): readonly string[] => [
@@ -135,6 +147,13 @@ export const registerKeys: Register = (program, parts, done) => {
   remote(keys.command('list', { isDefault: true }))
     .description('List the encryption keys.')
     .action(async (flags: Common) => done(await atDesk(parts, flags, list)))
+  remote(keys.command('add'))
+    .description('Add a key: made and kept here, or one that only you can open.')
+    .argument('<name>')
+    .option('--recipient <age1…>', 'yours (age-keygen): its identity stays with you')
+    .action(async (name: string, flags: AddFlags) =>
+      done(await atDesk(parts, flags, async (desk) => add(desk, name, flags))),
+    )
   remote(keys.command('kit'))
     .description("Print the recovery kit's public page: the fingerprints of all vaults.")
     .action(async (flags: Common) => done(await atDesk(parts, flags, kit)))
