@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { ProbeAddress } from '#server/io/db/probe.ts'
 import { type Account, chooseAccount } from '#server/io/embedded/postgres/account.ts'
+import type { Needed } from './debian-packages.ts'
 import { freePort } from './free-port.ts'
 
 const run = promisify(execFile)
@@ -15,6 +16,8 @@ const BIN = '/usr/lib/postgresql/15/bin'
 
 /** Debian's PostgreSQL 15: the oldest external server that the suite is run on, where it is installed. */
 export const hasDebianPostgres = existsSync(join(BIN, 'postgres'))
+
+export const POSTGRES_PACKAGE: Needed = { file: join(BIN, 'postgres'), name: 'postgresql-15' }
 
 export type DebianPostgres = { readonly server: ProbeAddress; close(): Promise<void> }
 
