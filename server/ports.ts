@@ -7,9 +7,16 @@ import type {
   EncryptionKey,
   EncryptionKeyInput,
   EncryptionKeyQuery,
+  ExportedKey,
 } from '#shared/api/encryption-keys.ts'
 import type { Job, JobQuery, JobVersion } from '#shared/api/jobs.ts'
-import type { Enrollment, Server, ServerInput, ServerQuery } from '#shared/api/servers.ts'
+import type {
+  Enrollment,
+  Server,
+  ServerChange,
+  ServerInput,
+  ServerQuery,
+} from '#shared/api/servers.ts'
 import type {
   Storage,
   StorageCapabilities,
@@ -67,6 +74,19 @@ export type Reads<Row, RowId, Query> = {
 
 export type Servers = Reads<Server, ServerId, ServerQuery> & {
   add(caller: Caller, input: ServerInput, project: ProjectId | null): Promise<Server>
+  /** `project`: where it lies from now on, if that changes. `null` where there is no such server. */
+  change(
+    caller: Caller,
+    id: ServerId,
+    change: Omit<ServerChange, 'project_id'> & { readonly project?: ProjectId | null },
+  ): Promise<Server | null>
+  /**
+   * The agent's key is worthless, and so is every enrolment token of before. `joins` is above the count of every
+   * connection that it has. `null` where there is no such server.
+   */
+  revoke(caller: Caller, id: ServerId): Promise<{ readonly joins: number } | null>
+  /** The same, and the server is gone. `RESOURCE_HAS_DEPENDENCIES` while it has jobs. */
+  remove(caller: Caller, id: ServerId): Promise<{ readonly joins: number } | null>
 }
 
 /** The credentials arrive in the clear and are sealed before they are stored. */
@@ -91,6 +111,13 @@ export type Storages = Reads<Storage, StorageId, StorageQuery> & {
 /** A managed key is made and its identity sealed here; of a customer's key only the recipient is kept. */
 export type EncryptionKeys = Reads<EncryptionKey, KeyId, EncryptionKeyQuery> & {
   add(caller: Caller, input: EncryptionKeyInput): Promise<EncryptionKey>
+  /**
+   * The identity of a managed key; that it was shown is in the audit log before it is. `KEY_REQUIRED` for a customer's;
+   * `null` where there is no such key.
+   */
+  export(caller: Caller, id: KeyId): Promise<ExportedKey | null>
+  /** `RESOURCE_HAS_DEPENDENCIES` while jobs or vaults need it; `false` where there is none. */
+  remove(caller: Caller, id: KeyId): Promise<boolean>
 }
 
 export type Jobs = Reads<Job, JobId, JobQuery> & {

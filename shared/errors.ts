@@ -131,6 +131,10 @@ export const CATALOGUE = {
     'The run took longer than is allowed.',
     'Raise the timeout of the job, or back up or restore less at once.',
   ]),
+  AGENT_REVOKED: entry(409, 4, 'after-change', [
+    'The agent of server {server} was revoked while it worked on this.',
+    'Enrol that machine with a new enrolment token, then start again.',
+  ]),
   AGENT_UNKNOWN: entry(403, 4, 'after-change', [
     'The control plane does not know an agent of server {server} with this key: it was never enrolled, revoked, or enrolled anew elsewhere.',
     'Enrol this machine with a new enrolment token.',

@@ -12,6 +12,12 @@ export const EncryptionKey = Type.Object({
   created_at: time,
 })
 
+/** Whoever has the identity reads everything that was ever encrypted to the key. */
+export const ExportedKey = Type.Object({
+  ...EncryptionKey.properties,
+  identity: Type.String({ description: 'an age identity, AGE-SECRET-KEY-1…' }),
+})
+
 /** `recipient` belongs to `customer` and only to it. */
 export const EncryptionKeyInput = body({
   name,
@@ -22,5 +28,6 @@ export const EncryptionKeyInput = body({
 export const EncryptionKeyQuery = listQuery({ type: Type.Optional(keyType) })
 
 export type EncryptionKey = Static<typeof EncryptionKey>
+export type ExportedKey = Static<typeof ExportedKey>
 export type EncryptionKeyInput = Static<typeof EncryptionKeyInput>
 export type EncryptionKeyQuery = Static<typeof EncryptionKeyQuery>

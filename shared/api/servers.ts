@@ -21,6 +21,8 @@ export const Server = Type.Object({
   facts: nullable(Type.Record(Type.String(), Type.Unknown())),
   last_seen_at: nullable(time),
   last_used: nullable(time),
+  /** From then on its agent is not let in; another enrolment makes it null again. */
+  revoked_at: nullable(time),
   created_at: time,
   updated_at: time,
 })
@@ -35,10 +37,19 @@ export const ServerInput = body({
   labels: Type.Optional(labels),
 })
 
+/** `labels` takes the place of all that there are; `project_id` null: in none. */
+export const ServerChange = body({
+  name: Type.Optional(name),
+  project_id: Type.Optional(nullable(id)),
+  environment: Type.Optional(environment),
+  labels: Type.Optional(labels),
+})
+
 export const ServerQuery = listQuery({
   name: Type.Optional(Type.String({ maxLength: 200 })),
   status: Type.Optional(serverStatus),
   environment: Type.Optional(environment),
+  project_id: Type.Optional(id),
 })
 
 export const EnrollmentInput = body({
@@ -73,6 +84,7 @@ export const Enrollment = Type.Object({
 })
 
 export type Server = Static<typeof Server>
+export type ServerChange = Static<typeof ServerChange>
 export type ServerInput = Static<typeof ServerInput>
 export type ServerQuery = Static<typeof ServerQuery>
 export type EnrollmentInput = Static<typeof EnrollmentInput>

@@ -2,7 +2,7 @@
 import type { Kysely } from 'kysely'
 import { utf8 } from '#shared/format/bytes.ts'
 import { makeIdentity } from '#shared/format/keys.ts'
-import { type Id, makeId } from '#shared/ids.ts'
+import { type Id, type KeyId, makeId } from '#shared/ids.ts'
 import type { Clock, Random } from '#shared/world.ts'
 import type {
   Backups,
@@ -72,22 +72,28 @@ const identityMaker =
     }
   }
 
+const identityOpener =
+  ({ sealing }: World) =>
+  (key: KeyId, sealed: Uint8Array): string =>
+    Buffer.from(sealing.open(identityPurpose(key), sealed)).toString('utf8')
+
 export const resourcesIn = (db: Kysely<Schema>, world: World): Resources => {
   const makeId = idMaker(world)
   const { random } = world
   const credentials = credentialSealing(world.sealing)
   const makeIdentity = identityMaker(world)
+  const openIdentity = identityOpener(world)
   const storages = (on: Kysely<Schema>): Storages =>
     storagesIn(on, { sealing: credentials, makeId })
   const keys = (on: Kysely<Schema>): EncryptionKeys =>
-    encryptionKeysIn(on, { makeIdentity, makeId })
+    encryptionKeysIn(on, { makeIdentity, openIdentity, makeId })
   return {
     tokens: tokensIn(db),
     issued: issuedTokensIn(db, { random, makeId }),
     projects: projectsIn(db, { makeId }),
     organizations: organizationsIn(db),
     organization: ownOrganizationIn(db, { makeId }),
-    servers: serversIn(db, makeId),
+    servers: serversIn(db, { makeId }),
     storages: storages(db),
     keys: keys(db),
     enrollments: enrollmentTokensIn(db, { random, makeId }),

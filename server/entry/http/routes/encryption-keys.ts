@@ -2,10 +2,13 @@ import {
   EncryptionKey,
   EncryptionKeyInput,
   EncryptionKeyQuery,
+  ExportedKey,
 } from '#shared/api/encryption-keys.ts'
-import { many, one } from '#shared/api/shapes.ts'
+import { gone, IdParams, many, one } from '#shared/api/shapes.ts'
+import type { KeyId } from '#shared/ids.ts'
 import { pageRequest } from '../../../core/page.ts'
 import { addEncryptionKey } from '../../../flow/add-encryption-key.ts'
+import { found, foundId } from '../../../flow/found.ts'
 import type { EncryptionKeys } from '../../../ports.ts'
 import type { App, Routes } from '../app.ts'
 import { callerOf } from '../auth.ts'
@@ -13,7 +16,7 @@ import { listAnswer } from '../lists.ts'
 
 const SORTABLE = ['created_at', 'name']
 
-export const encryptionKeyRoutes =
+const collection =
   (keys: EncryptionKeys): Routes =>
   (app: App) => {
     app.get(
@@ -30,7 +33,7 @@ export const encryptionKeyRoutes =
     app.post(
       '/v1/encryption-keys',
       {
-        config: { scope: 'admin' },
+        config: { scope: 'admin', of: 'organization' },
         schema: { body: EncryptionKeyInput, response: { 201: one(EncryptionKey) } },
       },
       async (request, reply) =>
@@ -38,4 +41,53 @@ export const encryptionKeyRoutes =
           .code(201)
           .send({ data: await addEncryptionKey(keys, callerOf(request), request.body) }),
     )
+  }
+
+const single =
+  (keys: EncryptionKeys): Routes =>
+  (app: App) => {
+    app.get(
+      '/v1/encryption-keys/:id',
+      {
+        config: { scope: 'read' },
+        schema: { params: IdParams, response: { 200: one(EncryptionKey) } },
+      },
+      async (request) => ({
+        data: await found('encryption key', request.params.id, async (id: KeyId) =>
+          keys.get(callerOf(request), id),
+        ),
+      }),
+    )
+    app.delete(
+      '/v1/encryption-keys/:id',
+      {
+        config: { scope: 'admin', of: 'organization' },
+        schema: { params: IdParams, response: { 204: gone } },
+      },
+      async (request, reply) => {
+        await foundId('encryption key', request.params.id, async (id: KeyId) =>
+          (await keys.remove(callerOf(request), id)) ? id : null,
+        )
+        return reply.code(204).send(null)
+      },
+    )
+    app.post(
+      '/v1/encryption-keys/:id/export',
+      {
+        config: { scope: 'keys', of: 'organization' },
+        schema: { params: IdParams, response: { 200: one(ExportedKey) } },
+      },
+      async (request) => ({
+        data: await found('encryption key', request.params.id, async (id: KeyId) =>
+          keys.export(callerOf(request), id),
+        ),
+      }),
+    )
+  }
+
+export const encryptionKeyRoutes =
+  (keys: EncryptionKeys): Routes =>
+  async (app: App) => {
+    await collection(keys)(app)
+    await single(keys)(app)
   }

@@ -2,13 +2,15 @@ import {
   Enrollment,
   EnrollmentInput,
   Server,
+  ServerChange,
   ServerInput,
   ServerQuery,
 } from '#shared/api/servers.ts'
-import { IdParams, many, one } from '#shared/api/shapes.ts'
+import { gone, IdParams, many, one } from '#shared/api/shapes.ts'
 import type { ServerId } from '#shared/ids.ts'
 import { pageRequest } from '../../../core/page.ts'
-import { addServer, type ServerParts } from '../../../flow/change-server.ts'
+import { addServer, changeServer, type ServerParts } from '../../../flow/change-server.ts'
+import { type EndServerParts, removeServer, revokeServer } from '../../../flow/end-server.ts'
 import { type EnrollmentParts, makeEnrollment } from '../../../flow/make-enrollment.ts'
 import { found } from '../../../flow/found.ts'
 import type { App, Routes } from '../app.ts'
@@ -17,8 +19,10 @@ import { listAnswer } from '../lists.ts'
 
 const SORTABLE = ['created_at', 'name', 'status']
 
-export const serverRoutes =
-  (parts: EnrollmentParts & ServerParts): Routes =>
+type Parts = EnrollmentParts & ServerParts & EndServerParts
+
+const collection =
+  (parts: Parts): Routes =>
   (app: App) => {
     app.get(
       '/v1/servers',
@@ -43,6 +47,11 @@ export const serverRoutes =
         return reply.code(201).send({ data: server })
       },
     )
+  }
+
+const single =
+  (parts: Parts): Routes =>
+  (app: App) => {
     app.get(
       '/v1/servers/:id',
       {
@@ -53,6 +62,42 @@ export const serverRoutes =
         data: await found('server', request.params.id, async (id: ServerId) =>
           parts.servers.get(callerOf(request), id),
         ),
+      }),
+    )
+    app.patch(
+      '/v1/servers/:id',
+      {
+        config: { scope: 'admin' },
+        schema: { params: IdParams, body: ServerChange, response: { 200: one(Server) } },
+      },
+      async (request) => ({
+        data: await changeServer(parts, callerOf(request), {
+          ...request.body,
+          id: request.params.id,
+        }),
+      }),
+    )
+    app.delete(
+      '/v1/servers/:id',
+      { config: { scope: 'admin' }, schema: { params: IdParams, response: { 204: gone } } },
+      async (request, reply) => {
+        await removeServer(parts, callerOf(request), request.params.id)
+        return reply.code(204).send(null)
+      },
+    )
+  }
+
+const agents =
+  (parts: Parts): Routes =>
+  (app: App) => {
+    app.post(
+      '/v1/servers/:id/revoke',
+      {
+        config: { scope: 'admin' },
+        schema: { params: IdParams, response: { 200: one(Server) } },
+      },
+      async (request) => ({
+        data: await revokeServer(parts, callerOf(request), request.params.id),
       }),
     )
     app.post(
@@ -69,4 +114,12 @@ export const serverRoutes =
         return reply.code(201).send({ data: made })
       },
     )
+  }
+
+export const serverRoutes =
+  (parts: Parts): Routes =>
+  async (app: App) => {
+    await collection(parts)(app)
+    await single(parts)(app)
+    await agents(parts)(app)
   }

@@ -51,14 +51,16 @@ const bindKeys = async (
       join_counter: is('join_counter', '+', 1),
       status: 'online',
       enrolled_at: sql<Date>`hf_now()`,
+      // A token that was made after a revocation lets another agent in.
+      revoked_at: null,
       last_seen_at: sql<Date>`hf_now()`,
       updated_at: sql<Date>`hf_now()`,
     }))
     .where('id', '=', token.server)
-    .where('revoked_at', 'is', null)
+    .where('deleted_at', 'is', null)
     .returning(['org_id', 'join_counter'])
     .executeTakeFirst()
-  if (server === undefined) return { refused: 'the server was revoked' }
+  if (server === undefined) return { refused: 'the server was removed' }
   const organization = await trx
     .selectFrom('organizations')
     .select(['id', 'name', 'signing_public_key', 'catalog_epoch'])

@@ -48,7 +48,7 @@ describe('an enrolment token', () => {
     expect(Buffer.from(known!.signingKey)).toEqual(Buffer.from(let_in[0]!))
   })
 
-  test('is refused when it is unknown, expired, or of a revoked server', async () => {
+  test('is refused when it is unknown, expired, or of a server that is gone', async () => {
     const server = await plane.world.addServer()
     const attempt = async (token: string): Promise<unknown> =>
       connectAgent(plane.url, newAgent(), { token }).welcome
@@ -59,7 +59,7 @@ describe('an enrolment token', () => {
     const token = await plane.world.addToken(server)
     await plane.database.db
       .updateTable('servers')
-      .set({ revoked_at: new Date() })
+      .set({ deleted_at: new Date() })
       .where('id', '=', server)
       .execute()
     await expect(attempt(token)).rejects.toThrow('ENROLMENT_REFUSED')
