@@ -7,7 +7,7 @@ import { systemRandom } from '#server/io/random.ts'
 import { createGetSigner, createSigner, GRANT_LIFE } from '#server/io/s3/sign.ts'
 import { openS3Store, type S3Store } from '#server/io/s3/store.ts'
 import { createStores, type StorageRow } from '#server/io/s3/stores.ts'
-import { DAY, MiB, MINUTE, SECOND } from '#shared/units.ts'
+import { DAY, MINUTE, SECOND } from '#shared/units.ts'
 import { makeId } from '#shared/ids.ts'
 import {
   ACCESS_KEY,
@@ -24,6 +24,7 @@ import {
 } from '../../../support/s3-server.ts'
 import { putGranted } from '../../../support/scripted-agent.ts'
 import { objectStoreContract } from '../../object-store.ts'
+import { vaultStoreContract } from '../../vault-store.ts'
 
 const settings = (endpoint: string, over: Partial<StorageRow> = {}): StorageRow => ({
   name: 'test',
@@ -43,18 +44,22 @@ const startBucket = async (): Promise<TestS3> => {
   return s3
 }
 
-for (const prefix of ['', 'pre/fix'])
-  objectStoreContract(`S3, embedded, prefix "${prefix}"`, async () => {
-    const s3 = await startBucket()
-    const store = openS3Store(settings(s3.endpoint, { prefix }), true, systemClock)
-    return {
-      store,
-      close: async () => {
-        store.close()
-        await s3.close()
-      },
-    }
-  })
+const openAt = async (prefix: string): Promise<{ store: S3Store; close(): Promise<void> }> => {
+  const s3 = await startBucket()
+  const store = openS3Store(settings(s3.endpoint, { prefix }), true, systemClock)
+  return {
+    store,
+    close: async () => {
+      store.close()
+      await s3.close()
+    },
+  }
+}
+
+for (const prefix of ['', 'pre/fix']) {
+  objectStoreContract(`S3, embedded, prefix "${prefix}"`, async () => openAt(prefix))
+  vaultStoreContract(`S3, embedded, prefix "${prefix}"`, async () => openAt(prefix))
+}
 
 describe('a storage', () => {
   let s3: TestS3
@@ -137,64 +142,6 @@ describe('a storage', () => {
       credentials,
     )
     expect(() => wrong({ key: 'k', expiresIn: 604_801 }, time)).toThrow(RangeError)
-  })
-
-  test('lets whoever has the URL read the object, under its name, and nothing else', async () => {
-    await store.put(object.key, body, { ifAbsent: false }, stop)
-    const url = store.signGet({
-      key: object.key,
-      expiresIn: 60,
-      disposition: 'attachment; filename="x"',
-    })
-    const answer = await fetch(url)
-    expect(answer.status).toBe(200)
-    expect(answer.headers.get('content-disposition')).toBe('attachment; filename="x"')
-    expect(Buffer.from(await answer.arrayBuffer()).equals(Buffer.from(body))).toBe(true)
-    for (const changed of [
-      url.replace('%22x%22', '%22y%22'),
-      url.replace('X-Amz-Expires=60', 'X-Amz-Expires=600'),
-      url.replace('packs', 'trees'),
-    ]) {
-      expect(changed).not.toBe(url)
-      expect((await fetch(changed)).status).toBe(403)
-    }
-    expect((await fetch(url, { method: 'PUT', body: 'x' })).status).toBe(403)
-    s3.clock.shift = 2 * MINUTE
-    expect((await fetch(url)).status).toBe(403)
-    s3.clock.shift = 0
-  })
-
-  test('takes an object part by part, and has nothing of it before its end', async () => {
-    const key = `downloads/${'ab'.repeat(16)}`
-    const first = systemRandom(5 * MiB)
-    const last = systemRandom(77)
-    const upload = await store.upload(key, stop)
-    await upload.part(2, last, stop)
-    await upload.part(1, first, stop)
-    expect(await store.head(key, stop)).toBeNull()
-    await upload.complete(stop)
-    const whole = await store.get(key, { start: 0 }, stop)
-    expect(Buffer.concat([first, last]).equals(whole!)).toBe(true)
-    // The answer of the first was lost: the upload is gone, and the object is there.
-    await upload.complete(stop)
-    await store.remove([key], stop)
-    await expect(upload.complete(stop)).rejects.toMatchObject({ code: 'STORAGE_UNAVAILABLE' })
-  })
-
-  test('forgets uploads that nobody completes, of one very name only', async () => {
-    const key = `downloads/${'cd'.repeat(16)}`
-    const [one, other] = [await store.upload(key, stop), await store.upload(key, stop)]
-    const neighbour = await store.upload(`${key}0`, stop)
-    await one.part(1, body, stop)
-    await neighbour.part(1, body, stop)
-    await store.abortUploads(key, stop)
-    await expect(one.part(2, body, stop)).rejects.toMatchObject({ code: 'STORAGE_UNAVAILABLE' })
-    await expect(other.complete(stop)).rejects.toMatchObject({ code: 'STORAGE_UNAVAILABLE' })
-    await one.abort(stop)
-    await store.abortUploads(key, stop)
-    await neighbour.complete(stop)
-    expect(await store.head(`${key}0`, stop)).toMatchObject({ size: body.length })
-    await store.remove([`${key}0`], stop)
   })
 
   test('is used by its own clock, however far ours is away', async () => {
