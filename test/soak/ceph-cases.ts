@@ -26,6 +26,8 @@ const root = fileURLToPath(new URL('../..', import.meta.url))
 const stop = new AbortController().signal
 /** A grant's time is over after 15 minutes; so far the clocks are apart. */
 const APART: Ms = 16 * MINUTE
+/** Grants that are older than this are over by any clock. */
+const OLDEST: Ms = 14 * MINUTE
 
 /** The sentences of an object store, by the same runner and in the same words as in `npm test`. */
 const contract: CephCase = async ({ ceph }) => {
@@ -60,7 +62,9 @@ const probing: CephCase = async (world) => {
   const answer = await world.instance.call('POST', `/v1/storages/${id}/test`)
   const { steps, capabilities } = answer['data'] as Trial
   const left = await Array.fromAsync(world.storeAt('probed').list('', stop))
-  const wrong = steps.filter(({ status }) => status !== 'passed')
+  // Ceph 16 acts on headers that nobody signed, and the probe is to say so.
+  const expected = (step: string): string => (step === 'grant' ? 'warning' : 'passed')
+  const wrong = steps.filter(({ step, status }) => status !== expected(step))
   return {
     violations: [
       ...left.map((key) => `the probe left ${key}`),
@@ -118,6 +122,7 @@ const placeOf = (world: CephWorld, use: UsedGrant, chance: Seeded): ReplayPlace 
     send: async (request) => sendOnWire(world.ceph.port, request),
     store: world.storeAt(prefix),
     bucket: BUCKET,
+    lax: true,
     pathOf: (key) => `/${BUCKET}/${prefix}/${key}`,
     chance,
   }
@@ -181,9 +186,7 @@ const wrongTime: CephCase = async (world, chance) => {
 const otherClock =
   (shift: Ms): CephCase =>
   async (world, chance) => {
-    const used = usedGrants(world).filter(
-      (use) => Math.abs(Date.now() - signedAt(use)) < MINUTE * 14,
-    )
+    const used = usedGrants(world).filter((use) => Date.now() - signedAt(use) < OLDEST)
     const violations: string[] = []
     await world.ceph.restartGateway(shift)
     try {
@@ -241,5 +244,6 @@ export const CASES: readonly (readonly [string, CephCase])[] = [
   ['grants', grants],
   ['grants signed at another time', wrongTime],
   ['gateway 16 min ahead', otherClock(APART)],
-  ['gateway 16 min behind', otherClock(-APART)],
+  // Further back: the recorded grants have some minutes behind them by then.
+  ['gateway 30 min behind', otherClock(-APART - OLDEST)],
 ]

@@ -1,7 +1,7 @@
 /** A control plane by `serve` on Debian's PostgreSQL, with a storage on a real Ceph: directly, and through a recorder. */
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3'
+import { CreateBucketCommand, PutPublicAccessBlockCommand, S3Client } from '@aws-sdk/client-s3'
 import { systemClock } from '#server/io/clock.ts'
 import { openS3Store, type S3Store } from '#server/io/s3/store.ts'
 import { CEPH_PACKAGES, type Ceph, FAKETIME_PACKAGE, startCeph } from '../support/ceph.ts'
@@ -34,6 +34,11 @@ export type CephWorld = {
 const makeBucket = async ({ endpoint, keys: credentials }: Ceph): Promise<void> => {
   const client = new S3Client({ endpoint, region: REGION, forcePathStyle: true, credentials })
   await client.send(new CreateBucketCommand({ Bucket: BUCKET }))
+  // As the probe advises: Ceph 16 acts on ACLs that nobody signed. (BlockPublicAcls would refuse every PUT.)
+  const PublicAccessBlockConfiguration = { IgnorePublicAcls: true }
+  await client.send(
+    new PutPublicAccessBlockCommand({ Bucket: BUCKET, PublicAccessBlockConfiguration }),
+  )
   client.destroy()
 }
 

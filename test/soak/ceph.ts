@@ -4,12 +4,17 @@ import { CASES } from './ceph-cases.ts'
 import { startCephWorld } from './ceph-world.ts'
 import type { SoakCheck } from './check.ts'
 
+const SIGNALS = ['SIGINT', 'SIGTERM'] as const
+
 export const check: SoakCheck = {
   about: 'Backs up to a real Ceph gateway, with Debian’s PostgreSQL 15; installs their packages.',
   deadline: 10 * MINUTE,
   count: () => CASES.length,
   round: async (_index, _chance, folder) => {
     const world = await startCephWorld(folder, (text) => console.error(text))
+    // Somebody who has seen enough leaves no cluster behind.
+    const end = (): void => void world.close().finally(() => process.exit(130))
+    for (const signal of SIGNALS) process.once(signal, end)
     return {
       cases: CASES.length,
       run: async (i, chance) => {
@@ -19,7 +24,10 @@ export const check: SoakCheck = {
         const seconds = Math.round((performance.now() - since) / 1000)
         return { kind, violations, facts: { seconds, ...facts } }
       },
-      close: async () => world.close(),
+      close: async () => {
+        for (const signal of SIGNALS) process.off(signal, end)
+        await world.close()
+      },
     }
   },
 }
