@@ -52,17 +52,15 @@ const resultOf = ({ counts, bytes_restored, bytes_fetched }: Ending): RestoreRes
 
 /** A restore that is over stays as it is, and its agent gets the same answer under any epoch. */
 const end = async (parts: AgentParts, link: Link, report: Ending): Promise<Order> => {
-  const scope = await restoreOf(parts, link, report)
-  if (!isFinal(scope.run)) {
-    const settled = await changeRun(
-      parts,
-      restoreRun(scope.restore),
-      (run) => step(run, eventOf(report)),
-      resultOf(report),
-    )
-    const isOver = settled !== null && isFinal(settled.run)
-    if (!isOver) throw leaseLost(report.run)
-  }
+  const { restore } = await restoreOf(parts, link, report)
+  const event = eventOf(report)
+  const settled = await changeRun(
+    parts,
+    restoreRun(restore),
+    (run) => step(run, event),
+    resultOf(report),
+  )
+  if (settled === null || !isFinal(settled.run)) throw leaseLost(report.run)
   return { type: 'restore.settled', id: freshId(parts), re: report.id, run: report.run }
 }
 
