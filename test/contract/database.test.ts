@@ -4,6 +4,7 @@ import { brokenConstraint, isRetryable, sqlState } from '#server/io/db/errors.ts
 import { type Database, openDatabase, showAddress } from '#server/io/db/open.ts'
 import { type OrgId, makeId } from '#shared/ids.ts'
 import { type TestDatabase, testDatabase } from '../support/database-template.ts'
+import { hasDebianPostgres, startDebianPostgres } from '../support/debian-postgres.ts'
 
 let database: TestDatabase
 let other: Database
@@ -215,6 +216,24 @@ describe('errors', () => {
       await nowhere.close()
     }
   })
+
+  test.skipIf(!hasDebianPostgres)(
+    'a DATABASE_URL may name a folder with a socket, as libpq has it (needs postgresql-15)',
+    async () => {
+      const elsewhere = await startDebianPostgres()
+      const { socket, user } = elsewhere.server
+      const host = encodeURIComponent(socket)
+      const database = openDatabase({ url: `postgres://${user}@localhost/postgres?host=${host}` })
+      try {
+        const { rows } = await sql<{ one: number }>`select 1 as one`.execute(database.db)
+        expect(rows).toEqual([{ one: 1 }])
+        expect(await database.sql.unsafe('select 2 as two')).toMatchObject([{ two: 2 }])
+      } finally {
+        await database.close()
+        await elsewhere.close()
+      }
+    },
+  )
 
   test('a malformed DATABASE_URL is refused without being repeated', () => {
     for (const url of ['mysql://a:secret@h/d', 'secret'])

@@ -74,12 +74,26 @@ const parseUrl = (text: string): string => {
   return text
 }
 
+type Target = { readonly url: string; readonly path?: string }
+
+/** `?host=/folder`, as libpq has it, is a socket in that folder; postgres.js would hand `host` on to the server. */
+const targetOf = (text: string): Target => {
+  const url = new URL(parseUrl(text))
+  const folder = url.searchParams.get('host')
+  if (folder?.startsWith('/') !== true) return { url: text }
+  url.searchParams.delete('host')
+  const port = url.port === '' ? SOCKET_PORT : url.port
+  return { url: url.href, path: `${folder}/.s.PGSQL.${port}` }
+}
+
 const client = (
   address: DatabaseAddress,
   options: postgres.Options<Record<string, postgres.PostgresType>>,
 ): postgres.Sql => {
   const all = { ...place(address), ...options }
-  return 'url' in address ? postgres(parseUrl(address.url), all) : postgres(all)
+  if (!('url' in address)) return postgres(all)
+  const { url, ...path } = targetOf(address.url)
+  return postgres(url, { ...all, ...path })
 }
 
 /**
