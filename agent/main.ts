@@ -15,7 +15,7 @@ import { lockFolder } from './io/lock.ts'
 import { lineLog } from './io/log.ts'
 import { boundNursery } from './io/memory.ts'
 import { nodeFileSystem } from './io/node-fs.ts'
-import { openWorld } from './io/restore-world.ts'
+import { openWorld, restoreWorld } from './io/restore-world.ts'
 import { stateFolder } from './io/state-folder.ts'
 import { readSecret, terminalAsk } from './io/terminal.ts'
 import { poolOf } from './io/workers.ts'
@@ -75,6 +75,8 @@ const run: Command = async (args, config, stop) => {
       upload: put.upload,
       sealers: poolOf(config.threads),
       fs: nodeFileSystem,
+      restoring: restoreWorld(config.threads),
+      mayRestoreTo: () => null,
     }
     await runAgent(parts, stop)
     return 0

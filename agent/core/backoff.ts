@@ -8,3 +8,5 @@ export const RECONNECT: Backoff = { first: SECOND, most: 60 * SECOND }
 export const REUPLOAD: Backoff = { first: SECOND / 2, most: 30 * SECOND }
 /** After an answer that something is away. */
 export const REASK: Backoff = { first: SECOND, most: 60 * SECOND }
+/** After a read of the store that failed. */
+export const REREAD: Backoff = { first: SECOND / 2, most: 30 * SECOND }

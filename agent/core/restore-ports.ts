@@ -119,6 +119,8 @@ export type Extractors = {
   run(job: ExtractJob, again?: Again): Promise<ExtractResult>
   /** Breaks off what is being read; what is being written is done first, so that nothing half-made stays behind. */
   close(): Promise<void>
+  /** After `close`: whether that worked; else files under temporary names may be left. */
+  readonly untidy?: boolean
 }
 
 /** One try to read a range of an object, in this thread. */

@@ -10,7 +10,7 @@ import type { RunLink } from '../ports.ts'
 import type { RestoreLink } from '../ports/restore-link.ts'
 
 export type Turn = Signals & {
-  /** Resolves when the runs of this kind that came before are over. */
+  /** Resolves when the runs of this kind that came before are over; rejects when this one is to stop. */
   readonly turn: () => Promise<void>
 }
 
@@ -34,7 +34,8 @@ export type BackupParts = {
 }
 
 export type RestoreRun = {
-  readonly order: RestoreStart
+  /** As it was given last: what is signed in it for a while may have been signed anew. */
+  readonly order: () => RestoreStart
   readonly link: RestoreLink
   /** Grows as the restore does. */
   readonly tally: RestoreTally
@@ -73,7 +74,6 @@ export const backups = ({ linkFor, pinned, backup }: BackupParts): Kind<BackupSt
     linkFor(run).tell('backup.refused', { problem: problemFrom(problem) }),
   run: async (order, { stop, turn }) => {
     await turn()
-    stop.throwIfAborted()
     await backup(order, linkFor(order.run), stop)
   },
   ended: async ({ run }, error) => {
@@ -86,26 +86,35 @@ export const backups = ({ linkFor, pinned, backup }: BackupParts): Kind<BackupSt
 export const restores = (parts: RestoreParts): Kind<RestoreStart> => {
   const { restoreLinkFor: linkFor, barred, restore } = parts
   const tallies = new Map<string, RestoreTally>()
+  const orders = new Map<string, RestoreStart>()
+  const forget = (run: string): void => {
+    tallies.delete(run)
+    orders.delete(run)
+  }
   return {
     word: 'restore',
     objection: barred,
-    accept: ({ run }) => linkFor(run).tell('restore.accepted', {}),
+    accept: (order) => {
+      orders.set(order.run, order)
+      linkFor(order.run).tell('restore.accepted', {})
+    },
     refuse: ({ run }, problem) =>
       linkFor(run).tell('restore.refused', { problem: problemFrom(problem) }),
     run: async (order, { stop, gone, turn }) => {
       const link = linkFor(order.run)
       const tally = newRestoreTally()
       tallies.set(order.run, tally)
-      await restore({ order, link, tally, turn }, stop)
+      const latest = (): RestoreStart => orders.get(order.run) ?? order
+      await restore({ order: latest, link, tally, turn }, stop)
       // Restored is restored: from here on it cannot be canceled any more.
       const status = failedIn(tally.counts) === 0 ? 'completed' : 'partial'
       await link.request('restore.finish', { status, ...amountsOf(tally) }, gone)
-      tallies.delete(order.run)
+      forget(order.run)
     },
     ended: async ({ run }, error, gone) => {
       const problem = problemFrom(error)
       const amounts = amountsOf(tallies.get(run) ?? newRestoreTally())
-      tallies.delete(run)
+      forget(run)
       const body = { status: statusOf(problem), problem, ...amounts }
       await linkFor(run).request('restore.ended', body, gone)
     },

@@ -69,13 +69,26 @@ const giveUp = async <S extends Start>(
   }
 }
 
+/** Waits, but not longer than it is wanted. */
+const unless = async (stop: AbortSignal, waited: Promise<void>): Promise<void> => {
+  stop.throwIfAborted()
+  const { promise, reject } = Promise.withResolvers<never>()
+  const end = (): void => reject(stop.reason)
+  stop.addEventListener('abort', end, { once: true })
+  try {
+    await Promise.race([waited, promise])
+  } finally {
+    stop.removeEventListener('abort', end)
+  }
+}
+
 const perform = async <S extends Start>(
   shared: Shared,
   { kind, last }: Lane<S>,
   [order, { stop, gone }]: readonly [S, Signals],
 ): Promise<void> => {
   try {
-    await kind.run(order, { stop, gone, turn: async () => await last })
+    await kind.run(order, { stop, gone, turn: async () => await unless(stop, last) })
     shared.log.info({ run: order.run }, `the ${kind.word} is done`)
   } catch (error) {
     await giveUp(shared, kind, [order, stop.aborted ? stop.reason : error, gone])

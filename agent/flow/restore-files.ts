@@ -3,13 +3,22 @@ import { Failure } from '#shared/errors.ts'
 import type { Locator } from '#shared/format/locator.ts'
 import type { Bytes } from '#shared/format/tree-order.ts'
 import { MiB } from '#shared/units.ts'
-import type { Attributes, ExtractJob, Into, Problem, WholeFile } from '../core/restore-job.ts'
+import type {
+  Again,
+  Attributes,
+  ExtractJob,
+  Into,
+  Problem,
+  WholeFile,
+} from '../core/restore-job.ts'
 import { createLayout, type Run } from '../core/restore-layout.ts'
 import { planJobs, type PlannedJob, type Wanted } from '#shared/read/plan.ts'
 import type { Extractors, OpenDirectory, OpenFile, RestoreTarget } from '../core/restore-ports.ts'
 import type { Crew } from './crew.ts'
 import { createGate, type Gate } from './gate.ts'
+import type { ObjectFacts } from '#shared/read/access.ts'
 import type { TreeOf } from '#shared/read/tree.ts'
+import type { PackRow } from '#shared/format/pack-table.ts'
 
 /** What is gathered before it is planned: enough that the files of a folder find their frames together. */
 const BATCH_BYTES = 32 * MiB
@@ -48,12 +57,20 @@ export type Restorer = {
   handle(): Promise<{ readonly release: () => void }>
 }
 
+/** What threads that read have to do with whoever knows where the objects are. */
+export type Reads = {
+  /** What a thread that cannot read an object does about it. */
+  readonly again?: (facts: ObjectFacts) => Again
+  /** Hears how many bytes a thread has asked for, and whether it got something. */
+  readonly read?: (bytes: number, isGood: boolean) => void
+}
+
 type Parts = {
   readonly tree: TreeOf
   readonly target: RestoreTarget
   readonly extractors: Extractors
   readonly crew: Crew
-}
+} & Reads
 
 export const createRestorer = (parts: Parts): Restorer => {
   const gate = createGate(parts.extractors.width)
@@ -124,17 +141,26 @@ const runEmpty = async (
   })
 }
 
-const runJob = async ({ tree, extractors }: Parts, planned: PlannedJob<By>): Promise<void> => {
+const runJob = async (
+  { tree, extractors, again, read }: Parts,
+  planned: PlannedJob<By>,
+): Promise<void> => {
+  let row: PackRow
   let object: ExtractJob['object']
   try {
-    object = await tree.objects.open(await tree.packs.row(planned.pack))
+    row = await tree.packs.row(planned.pack)
+    object = await tree.objects.open(row)
   } catch (error) {
     if (!(error instanceof Failure)) throw error
     settleAll(planned, error)
     return
   }
   const { job, owners } = makeJob(planned, object)
-  const result = await extractors.run(job)
+  const result = await extractors.run(job, again?.(row))
+  read?.(
+    result.fetched,
+    result.pieces.some((pieces) => pieces.includes(null)),
+  )
   owners.forEach((owner, i) => {
     owner(result.files[i] ?? null)
   })

@@ -20,11 +20,11 @@ import { createLinks } from '../core/restore-links.ts'
 import type { Extractors, RestoreTarget } from '../core/restore-ports.ts'
 import { createCrew, type Crew } from './crew.ts'
 import { createEntries, type Entries, tellFailure } from './restore-entries.ts'
-import { createRestorer, type Restorer } from './restore-files.ts'
+import { createRestorer, type Reads, type Restorer } from './restore-files.ts'
 import { createFolders, type Folders } from './restore-folder.ts'
 import { createWay, type Made, type Way } from './restore-way.ts'
 
-export type Restore = {
+export type Restore = Reads & {
   readonly tree: TreeOf
   readonly target: RestoreTarget
   readonly extractors: Extractors
@@ -38,6 +38,10 @@ export type Restore = {
   readonly conflict?: Conflict
   /** Whether a file that the backup holds no content for counts as failed, or as skipped. */
   readonly strict?: boolean
+  /** Whether somebody asked for each wish: then it is said of those that the backup does not have. */
+  readonly asked?: boolean
+  /** Content is done; directories are next. */
+  readonly finishing?: () => void
 }
 
 /** Directories between two looks at whoever else wants a turn. */
@@ -66,14 +70,19 @@ export const restore = async (ask: Restore, stop: AbortSignal): Promise<RestoreC
   try {
     await restoreAll(session)
     await settle(session)
-    for (const path of session.missing.rest()) {
-      session.counts.absent += 1
-      ask.tell({ at: 'absent', path })
-    }
+    if (ask.asked ?? true) tellAbsent(session)
+    ask.finishing?.()
     await finishDirectories(session)
     return session.counts
   } finally {
     await crew.disband(new Error('the restore ended'))
+  }
+}
+
+const tellAbsent = ({ missing, counts, tell }: Session): void => {
+  for (const path of missing.rest()) {
+    counts.absent += 1
+    tell({ at: 'absent', path })
   }
 }
 

@@ -7,7 +7,7 @@ import {
   type RecipientSet,
   type SigningKey,
 } from '#shared/format/keys.ts'
-import { encodeGenesis } from '#shared/format/signers.ts'
+import { encodeGenesis, genesisFingerprint } from '#shared/format/signers.ts'
 import { deriveKeys, encodeVaultSecret, type VaultKeys } from '#shared/format/vault-secret.ts'
 import { fail } from '#shared/errors.ts'
 import { sealObject } from '../core/seal-object.ts'
@@ -27,6 +27,12 @@ export type VaultParts = {
   readonly signer: SigningKey
   /** Pinned at enrolment; its private half is in the recovery kit alone. */
   readonly organizationKey: string
+}
+
+/** base64url SHA-256 of the genesis that this agent has written for the vault; null of any other vault. */
+export const ownGenesis = (state: Pick<StateFolder, 'read'>, vault: string): string | null => {
+  const bytes = state.read(vaultPath(vault))
+  return bytes === null ? null : genesisFingerprint(bytesOf(readVaultFile(bytes).genesis))
 }
 
 export const vaultPath = (vault: string): string => `vaults/${vault}/secret.json`

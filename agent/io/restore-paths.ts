@@ -54,7 +54,7 @@ export const targetError = (path: Bytes, error: unknown): Failure => {
   const code = codeOf(error)
   return fail(
     UNSAFE.has(code) ? 'TARGET_UNSAFE' : 'TARGET_UNWRITABLE',
-    { path: showPath(path), problem: PROBLEMS[code] ?? problemOf(error) },
+    { path: showPath(path), problem: PROBLEMS[code] ?? problemOf(error), system: code },
     { cause: error },
   )
 }
@@ -75,6 +75,7 @@ const PROBLEMS: Readonly<Record<string, string>> = {
   ELOOP: 'it leads through a symbolic link',
   ENOTDIR: 'it leads through something that is not a directory',
   ENOSPC: 'there is no space left',
+  EDQUOT: 'the quota of its owner is used up',
   EACCES: 'the system does not permit it',
   EPERM: 'the system does not permit it',
   ENAMETOOLONG: 'the name is too long for this file system',

@@ -78,7 +78,8 @@ const start = (setup: WorkerAsk): Thread => {
   return thread
 }
 
-const stop = async (thread: Thread): Promise<void> => {
+/** Whether all jobs had answered. */
+const stop = async (thread: Thread): Promise<boolean> => {
   thread.ended ??= fail('CANCELED')
   if (thread.waiting.size > 0) {
     const idle = new Promise<void>((resolve) => (thread.idle = resolve))
@@ -87,7 +88,9 @@ const stop = async (thread: Thread): Promise<void> => {
     await Promise.race([idle, sleep(FAREWELL, undefined, late).catch(() => undefined)])
     late.abort()
   }
+  const isTidy = thread.waiting.size === 0
   await thread.worker.terminate()
+  return isTidy
 }
 
 /** Starts the threads; `close` ends them, and with them every job under way. */
@@ -95,6 +98,7 @@ export const startExtractors = ({ idKey, tag, threads, each }: ThreadsOptions): 
   const pool = Array.from({ length: threads }, (_, i) => start({ idKey, tag: `${tag}-${i}` }))
   let asked = 0
   let closing: Promise<void> | null = null
+  let untidy = false
   return {
     width: threads * each,
     run: async (job, again) =>
@@ -109,8 +113,13 @@ export const startExtractors = ({ idKey, tag, threads, each }: ThreadsOptions): 
         tell(idle, { id: asked, job, patient: again !== undefined })
       }),
     close: async () => {
-      closing ??= Promise.all(pool.map(stop)).then(() => undefined)
+      closing ??= Promise.all(pool.map(stop)).then((tidy) => {
+        untidy = tidy.includes(false)
+      })
       await closing
+    },
+    get untidy() {
+      return untidy
     },
   }
 }

@@ -3,12 +3,42 @@ import { randomBytes } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { fail, problemOf } from '#shared/errors.ts'
-import type { OpenWorld } from '../core/restore-ports.ts'
+import type {
+  Extractors,
+  OpenWorld,
+  PlaceAsk,
+  ReadOnce,
+  RestoreTarget,
+} from '../core/restore-ports.ts'
 import { folderSource } from './object-source-folder.ts'
+import { readOnce } from './object-source-read.ts'
 import { handedSource } from './object-source-handed.ts'
 import { urlSource } from './object-source-urls.ts'
 import { openTarget } from './restore-fs.ts'
+import { openPlace } from './restore-place.ts'
 import { startExtractors } from './restore-workers.ts'
+
+/** What restores that the control plane orders get from this machine. */
+export const restoreWorld = (threads: number): RestoreWorld => {
+  const count = Math.min(MOST_OF_AGENT, threads)
+  return {
+    readOnce,
+    place: openPlace,
+    extractors: (idKey, tag) =>
+      startExtractors({ idKey, tag, threads: count, each: Math.ceil(WIDTH_OF_AGENT / count) }),
+  }
+}
+
+type RestoreWorld = {
+  readonly readOnce: ReadOnce
+  readonly place: (ask: PlaceAsk) => RestoreTarget
+  readonly extractors: (idKey: Uint8Array, tag: string) => Extractors
+}
+
+/** An agent shares its machine with what it is there for. */
+const MOST_OF_AGENT = 4
+/** Jobs of about 4 MiB under way at once. */
+const WIDTH_OF_AGENT = 8
 
 const MOST_THREADS = 16
 /** Jobs of about 4 MiB: with sixteen a thread, memory stays below a GiB where a machine has eight cores. */

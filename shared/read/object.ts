@@ -116,13 +116,18 @@ const readSegmentBytes = async (
   object: OpenedObject,
   locator: Locator | FullLocator,
 ): Promise<Uint8Array> => {
-  const [, frameOffset, frameLength, offset, length] = locator
+  const [, frameOffset, frameLength] = locator
   const wanted = { start: frameOffset, end: frameOffset + frameLength }
   const range = segmentRange(wanted, object.preambleLength, object.size)
   const sealed = await access.read(object.key, range.start, range.end)
   const plain = openSegments(object.payloadKey, sealed, range.firstSegment, range.isLast)
-  const frame = decodeFrame(plain.subarray(range.skip, range.skip + frameLength))
-  const bytes = frame.subarray(offset, offset + length)
+  return segmentIn(plain.subarray(range.skip, range.skip + frameLength), locator)
+}
+
+/** The run of a segment's bytes in its compressed frame, its SHA-256 checked. */
+export const segmentIn = (frame: Uint8Array, locator: Locator | FullLocator): Uint8Array => {
+  const [, , , offset, length] = locator
+  const bytes = decodeFrame(frame).subarray(offset, offset + length)
   verifySegment(bytes, locator)
   return bytes
 }

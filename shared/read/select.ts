@@ -8,10 +8,12 @@ export type Step = {
   readonly range: Range
 }
 
+/** Without trailing and double slashes. */
+export const cleanPath = (path: Bytes): Bytes => path.replace(/\/+/g, '/').replace(/(?<=.)\/$/, '')
+
 /** A path as a person writes it → as the tree has it: absolute, no trailing or double slashes. `WRONG_USE` otherwise. */
 export const parsePath = (text: string): Bytes => {
-  const bytes = Buffer.from(text, 'utf8').toString('latin1')
-  const path = bytes.replace(/\/+/g, '/').replace(/(?<=.)\/$/, '')
+  const path = cleanPath(Buffer.from(text, 'utf8').toString('latin1'))
   if (!isDir(path)) {
     throw fail('WRONG_USE', { problem: `${text} is not an absolute path within a backup` })
   }

@@ -11,6 +11,9 @@ import { pinnedFor, type Identity } from '../../core/state.ts'
 import { runBackup, type BackupParts } from '../../flow/backup.ts'
 import { loadIdentity, saveIdentity } from '../../flow/enroll.ts'
 import { createObey, type Obey } from '../../flow/obey.ts'
+import { type RestoreRunParts, runRestore } from '../../flow/restore-run.ts'
+import { targetProblem } from '../../flow/restore-wish.ts'
+import { ownGenesis } from '../../flow/vault.ts'
 import type { Dial, FileSystem, Sealers, StateFolder, Upload, World } from '../../ports.ts'
 import { createLink, type Link } from '../link.ts'
 import { restoreLink, runLink } from '../run-link.ts'
@@ -32,6 +35,9 @@ export type RunParts = {
   readonly sealers: Sealers
   /** A view of the files with its own memory of users and groups, for one run. */
   fs(): FileSystem
+  readonly restoring: Pick<RestoreRunParts, 'readOnce' | 'place' | 'extractors'>
+  /** Why nothing may be restored to this folder or file; null where it may. */
+  readonly mayRestoreTo: (path: string) => Error | null
 }
 
 /** Runs get this long to say how they ended, when the agent stops. */
@@ -103,8 +109,20 @@ const obeyOf = (parts: RunParts, self: Self, link: Link): Obey => {
     restoreLinkFor: (run) => restoreLink(link, run, () => obey.epochOf(run)),
     drained: link.drained,
     prove: proving(parts, self, link),
-    barred: () => fail('UNSUPPORTED', { what: 'This agent', feature: 'restore' }),
-    restore: async () => Promise.resolve(),
+    barred: ({ target }) =>
+      targetProblem(target) ?? (target === '' ? null : parts.mayRestoreTo(target)),
+    restore: async (ordered, stop) => {
+      const restoring: RestoreRunParts = {
+        world,
+        state,
+        patience: parts.patience,
+        ...parts.restoring,
+        boxSecret: keysOf(self.identity).boxSecret,
+        genesisOf: (vault) => ownGenesis(state, vault),
+        barred: parts.mayRestoreTo,
+      }
+      await runRestore(restoring, ordered, stop)
+    },
     pinned: (vault) => pinnedFor(self.identity, vault),
     backup: async (order, ofRun, stop) => {
       const { organizationKey } = self

@@ -22,7 +22,8 @@ describe('orders to restore', () => {
         steps.push('backup begins')
         await backupMayEnd.promise
       },
-      restore: async ({ order, turn, tally }) => {
+      restore: async ({ order: latest, turn, tally }) => {
+        const order = latest()
         steps.push(`${order.job_name} prepares`)
         await turn()
         steps.push(`${order.job_name} begins`)
@@ -67,18 +68,20 @@ describe('orders to restore', () => {
 
   test('that are repeated are accepted again under the new epoch, and done once', async () => {
     let begun = 0
+    let name = ''
     const { obey, told } = obeying({
-      restore: async () => {
+      restore: async ({ order }) => {
         begun += 1
         await eventLoopTurn()
+        name = order().backup_name
       },
     })
     const start = restoreOrder()
     obey.order(start)
-    obey.order({ ...start, epoch: 5 })
+    obey.order({ ...start, epoch: 5, backup_name: 'newer' })
     expect(obey.runs()).toEqual([{ run: start.run, epoch: 5 }])
     await idle(obey)
-    expect(begun).toBe(1)
+    expect([begun, name]).toEqual([1, 'newer'])
     expect(types(told)).toEqual(['restore.accepted', 'restore.accepted', 'restore.finish'])
   })
 
@@ -122,6 +125,18 @@ describe('orders to restore', () => {
     await idle(obey)
     const canceled = { type: 'restore.ended', body: { status: 'canceled', counts: { files: 2 } } }
     expect(told.slice(2)).toMatchObject([canceled, canceled])
+  })
+
+  test('that wait are canceled while the one before goes on', async () => {
+    const { obey, told } = obeying({ restore: untilStopped })
+    const [first, second] = [restoreOrder(), restoreOrder()]
+    obey.order(first)
+    obey.order(second)
+    await eventLoopTurn()
+    obey.order({ type: 'restore.cancel', id: anId(), run: second.run, epoch: 1 })
+    await eventually('the end of the second', () => obey.runs().length === 1)
+    expect(told.at(-1)).toMatchObject({ run: second.run, type: 'restore.ended' })
+    await obey.stop()
   })
 
   test('stay listed until their end is settled, and are not canceled after they were done', async () => {

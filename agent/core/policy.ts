@@ -1,0 +1,82 @@
+/**
+ * The local policy: what whoever owns this machine lets the control plane ask for (README.md, "The local policy"). The
+ * control plane can neither read nor widen it.
+ */
+import { fail, type Failure } from '#shared/errors.ts'
+import type { Bytes } from '#shared/format/tree-order.ts'
+import { parser, type Static, Type } from '#shared/schema.ts'
+import { normalise } from './sources.ts'
+
+const paths = Type.Array(Type.String({ minLength: 1, maxLength: 4096 }), { maxItems: 1000 })
+
+/** As it is written: JSON, in which lines that begin with `//` are for people. */
+const PolicyFile = Type.Object(
+  { version: Type.Literal(1), sources: paths, restores: paths },
+  { additionalProperties: false },
+)
+type PolicyFile = Static<typeof PolicyFile>
+
+export type Kind = 'source' | 'restore'
+
+/** Folders and files, absolute and without links on the way to them; each stands for all that is below it. */
+export type Policy = {
+  /** Where it is written. */
+  readonly file: string
+  readonly sources: readonly Bytes[]
+  readonly restores: readonly Bytes[]
+}
+
+export const unusable = (file: string, problem: string): Failure =>
+  fail('POLICY_UNUSABLE', { policy: file, problem })
+
+const COMMENT = /^\s*\/\//
+
+const parseFile = parser(PolicyFile)
+
+/** `POLICY_UNUSABLE` for whatever is not exactly a policy: a word that is misspelt must not count as nothing. */
+export const parsePolicy = (file: string, text: string): Policy => {
+  const lines = text.split('\n').map((line) => (COMMENT.test(line) ? '' : line))
+  let value: unknown
+  try {
+    value = JSON.parse(lines.join('\n'))
+  } catch {
+    throw unusable(file, 'it is not JSON')
+  }
+  const parsed = parseFile(value)
+  if (!('ok' in parsed)) throw unusable(file, `${parsed.field} ${parsed.problem}`)
+  const rootsOf = (given: readonly string[]): readonly Bytes[] =>
+    given.map((path) => {
+      const root = normalise(path)
+      if (root === null)
+        throw unusable(file, `"${path}" is not an absolute path without ".."`)
+      return root
+    })
+  const { sources, restores } = parsed.ok
+  return { file, sources: rootsOf(sources), restores: rootsOf(restores) }
+}
+
+export const formatPolicy = ({ sources, restores }: Omit<PolicyFile, 'version'>): string =>
+  `// What the control plane may ask the agent of this machine for. Each path stands for all that is below it; an empty
+// list allows nothing. Only root, or who runs the agent, may write this file. It is read again for every order.
+${JSON.stringify({ version: 1, sources, restores }, null, 2)}
+`
+
+const isWithin = (root: Bytes, path: Bytes): boolean =>
+  root === '/' || path === root || path.startsWith(`${root}/`)
+
+/** Whether the policy names `path`, or a folder above it. `path` is absolute, without `..`, and without links on the way to it. */
+export const allows = (policy: Policy, kind: Kind, path: Bytes): boolean => {
+  if (normalise(Buffer.from(path, 'latin1').toString('latin1')) === null) return false
+  const roots = kind === 'source' ? policy.sources : policy.restores
+  return roots.some((root) => isWithin(root, path))
+}
+
+const WORDS: Readonly<Record<Kind, readonly [verb: string, list: string]>> = {
+  source: ['a backup of', 'sources'],
+  restore: ['restoring to', 'restores'],
+}
+
+export const refused = (policy: Policy, kind: Kind, path: string): Failure => {
+  const [what, list] = WORDS[kind]
+  return fail('POLICY_REFUSED', { what, path, list, policy: policy.file })
+}

@@ -1,0 +1,39 @@
+/** A small vault with one backup, and a control plane that orders restores of it. */
+import { type RestorePlane, startRestorePlane } from './restore-plane.ts'
+import { type VaultPlace, vaultPlace } from './vault-place.ts'
+import type { TestEntry } from './vault-tree.ts'
+import type { WrittenBackup } from './vault-writer.ts'
+
+/** Everything in several parts: pieces, frames, segments, fences, lists, packs. */
+const SMALL = {
+  chunk: 4000,
+  frameTarget: 8000,
+  entriesPerSegment: 12,
+  itemsPerFence: 4,
+  listAbove: 8,
+  locatorsPerList: 3,
+  packTarget: 60_000,
+}
+
+export type RestoreScene = {
+  readonly place: VaultPlace
+  readonly plane: RestorePlane
+  readonly backup: WrittenBackup
+}
+
+/** The record counts 77 files of 7777 bytes, whatever there is. */
+export const restoreScene = async (
+  entries: readonly TestEntry[],
+  sources: readonly string[] = ['/'],
+): Promise<RestoreScene> => {
+  const place = vaultPlace('restore run', SMALL)
+  const backup = place.writer.backup(entries, {
+    change: (body) => ({
+      ...body,
+      sources: [{ type: 'files', paths: sources }],
+      counts: { ...body.counts, files: 77 },
+      bytes: { ...body.bytes, source: 7777 },
+    }),
+  })
+  return { place, plane: await startRestorePlane(place.writer), backup }
+}
