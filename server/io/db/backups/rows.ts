@@ -4,7 +4,7 @@ import type { BackupQuery } from '#shared/api/backups.ts'
 import { parseTime } from '#shared/api/times.ts'
 import type { BackupId } from '#shared/ids.ts'
 import type { Caller } from '../../../core/caller.ts'
-import type { Schema } from '../schema.ts'
+import type { JsonObject, Schema } from '../schema.ts'
 
 // Each has an index of 0002_resources.sql that says the same.
 export const SORTS = {
@@ -81,6 +81,9 @@ export const matching = (
   return all.reduce<Rows>((rows, condition) => rows.where(condition), from(db))
 }
 
+/** The newest restores that are shown with a backup; all are at /v1/restores. */
+const MOST_OPERATIONS = 20
+
 const joined = (rows: Rows) =>
   rows
     .innerJoin('jobs as j', 'j.id', 'b.job_id')
@@ -106,6 +109,14 @@ const joined = (rows: Rows) =>
       sql<string[]>`array(select r.id::text from restores r
         where r.backup_id = b.id and r.status in ('pending', 'running')
         order by r.created_at desc, r.id desc)`.as('open_restores'),
+    )
+    .select(
+      // Index: restores_by_backup.
+      sql<readonly JsonObject[]>`coalesce((select jsonb_agg(r) from (
+        select status, started_at, completed_at, error, triggered_by from restores
+        where backup_id = b.id order by created_at desc, id desc limit ${MOST_OPERATIONS}) r), '[]'::jsonb)`.as(
+        'restores',
+      ),
     )
 
 /** The key and the storage are those of the vault that holds it; before there is one, those of the version that runs. */

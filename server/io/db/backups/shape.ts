@@ -6,7 +6,7 @@ import { SECOND } from '#shared/units.ts'
 import { vaultPrefix, withPrefix } from '#shared/format/layout.ts'
 import { countOf, fieldOf, reasonOf, textOf } from '../json-fields.ts'
 import { isoOrNull } from '../pages.ts'
-import type { Schema } from '../schema.ts'
+import type { JsonObject, Schema } from '../schema.ts'
 
 type Table<Name extends keyof Schema> = Selectable<Schema[Name]>
 
@@ -18,6 +18,8 @@ export type BackupRow = Table<'backups'> & {
   readonly storage_prefix: string
   /** Restores of it that are not over. */
   readonly open_restores: readonly string[]
+  /** The newest of all, as JSON. */
+  readonly restores: readonly JsonObject[]
 }
 
 type Counts = NonNullable<Backup['counts']>
@@ -44,12 +46,33 @@ const OPERATION = {
   canceled: 'failed',
 } as const
 
-const actorOf = (row: BackupRow): Backup['triggered_by'] => {
-  const { triggered_by: actor } = row
-  if (actor === null) return { name: 'control plane' }
-  return actor.token_id === undefined
-    ? { name: actor.name }
-    : { name: actor.name, token_id: actor.token_id }
+const actorOf = (actor: unknown): Backup['triggered_by'] => {
+  const name = textOf(actor, 'name')
+  if (name === '') return { name: 'control plane' }
+  const token_id = textOf(actor, 'token_id')
+  return token_id === '' ? { name } : { name, token_id }
+}
+
+type Operation = Backup['operations'][number]
+
+const isStatus = (text: string): text is keyof typeof OPERATION => Object.hasOwn(OPERATION, text)
+
+/** PostgreSQL writes times in JSON with an offset. */
+const timeIn = (row: JsonObject, name: string): string | null => {
+  const text = textOf(row, name)
+  return text === '' ? null : new Date(text).toISOString()
+}
+
+const restoreOf = (row: JsonObject): Operation => {
+  const status = textOf(row, 'status')
+  return {
+    type: 'restore',
+    status: isStatus(status) ? OPERATION[status] : 'in_progress',
+    started_at: timeIn(row, 'started_at'),
+    completed_at: timeIn(row, 'completed_at'),
+    error: reasonOf(row['error']),
+    triggered_by: actorOf(row['triggered_by']),
+  }
 }
 
 const tagsOf = (tags: readonly string[]): Backup['tags'] => ({
@@ -77,7 +100,7 @@ export const shapeBackup = (row: BackupRow): Backup => ({
   description: row.description === '' ? null : row.description,
   status: row.status,
   trigger: row.trigger,
-  triggered_by: actorOf(row),
+  triggered_by: actorOf(row.triggered_by),
   external_id: row.external_id,
   label: row.label,
   tags: tagsOf(row.tags),
@@ -116,8 +139,9 @@ export const shapeBackup = (row: BackupRow): Backup => ({
       started_at: isoOrNull(row.started_at),
       completed_at: isoOrNull(row.completed_at),
       error: reasonOf(row.error),
-      triggered_by: actorOf(row),
+      triggered_by: actorOf(row.triggered_by),
     },
+    ...row.restores.map(restoreOf),
   ],
   dependents: row.open_restores.map((id) => ({ type: 'restore' as const, id })),
   monitoring_available: true,

@@ -93,6 +93,24 @@ describe('restores', () => {
     expect((await world.api.call('POST', `/v1/restores/${newId()}/cancel`)).status).toBe(404)
   })
 
+  test('are operations of their backup', async () => {
+    const seen = dataOf(await world.api.call('GET', `/v1/backups/${backup}`))
+    const operations = seen['operations'] as Record<string, unknown>[]
+    const restores = operations.filter(({ type }) => type === 'restore')
+    expect(operations[0]).toMatchObject({ type: 'create', status: 'completed' })
+    expect(restores.length).toBeGreaterThanOrEqual(2)
+    const canceled = dataOf(await world.api.call('GET', `/v1/restores/${String(first['id'])}`))
+    expect(restores.at(-1)).toEqual({
+      type: 'restore',
+      status: 'failed',
+      started_at: null,
+      completed_at: canceled['completed_at'],
+      error: canceled['error'],
+      triggered_by: canceled['triggered_by'],
+    })
+    expect(restores).toContainEqual(expect.objectContaining({ status: 'in_progress' }))
+  })
+
   test('are written down: who asked for what', async () => {
     const row = await world.database.db
       .selectFrom('audit_log')
