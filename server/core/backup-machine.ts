@@ -116,11 +116,13 @@ const presented = (run: Running, lease: Lease): Step => {
 
 /**
  * The agent does not have the run. Reports of one connection arrive in order, so once a run was accepted its absence
- * means that it is gone; before that the offer may still be on its way.
+ * means that it is gone. Before that the offer may not have been made (the database went away): it is to be made again.
+ * Where it was only still on its way, the agent hears it twice, which is nobody's harm.
  */
 const absent = (run: Running, link: number): Step => {
   if (run.lease !== null && run.lease.link > link) return [run, 'lost']
-  if (!run.accepted) return [run, 'same']
+  if (!run.accepted)
+    return run.lease === null ? [run, 'same'] : [{ ...run, lease: null }, 'changed']
   return run.cancelAsked
     ? [{ at: 'canceled', epoch: run.epoch, problem: CANCELED }, 'changed']
     : [{ at: 'failed', epoch: run.epoch, problem: GONE }, 'changed']

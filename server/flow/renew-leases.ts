@@ -3,7 +3,7 @@ import { isId } from '#shared/ids.ts'
 import type { Order, Orders } from '#shared/protocol/orders.ts'
 import type { Reports } from '#shared/protocol/reports.ts'
 import { SECOND } from '#shared/units.ts'
-import { type Run, step } from '../core/backup-machine.ts'
+import { isFinal, type Run, step } from '../core/backup-machine.ts'
 import type { Link } from '../ports.ts'
 import type { Held } from '../ports/runs.ts'
 import { type AgentParts, changeRun, freshId } from './agent-parts.ts'
@@ -29,15 +29,17 @@ const present = async (
   return settled?.verdict === 'changed' ? settled.run : null
 }
 
-/** Where the agent left a complete commit behind, that is finished; else the run is over. */
+/** Where the agent left a complete commit behind, that is finished; else the run is over, or offered again. */
 const absent = async (
   parts: AgentParts,
   [link, { of, run }]: readonly [Link, Held],
   stop: AbortSignal,
 ): Promise<void> => {
   const event = { kind: 'absent', link: link.joins } as const
-  if (step(run, event)[1] !== 'changed') return
-  const scope = of.kind === 'backup' ? await parts.runs.scope(of.id, link.server) : null
+  const [next, verdict] = step(run, event)
+  if (verdict !== 'changed') return
+  const isLeft = of.kind === 'backup' && isFinal(next)
+  const scope = isLeft ? await parts.runs.scope(of.id, link.server) : null
   if (scope !== null && (await completeAbandoned(parts, scope, stop))) return
   const settled = await changeRun(parts, of, (now) => step(now, event))
   if (scope !== null && settled?.verdict === 'changed') await dropRecords(parts, scope, stop)

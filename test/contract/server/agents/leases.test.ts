@@ -3,6 +3,7 @@ import { backupRun, step } from '#server/core/backup-machine.ts'
 import { cancelRun } from '#server/flow/cancel-run.ts'
 import { dispatchBackups } from '#server/flow/dispatch-runs.ts'
 import { settleLeases } from '#server/flow/settle-leases.ts'
+import { fail } from '#shared/errors.ts'
 import type { BackupId } from '#shared/ids.ts'
 import { HOUR, SECOND } from '#shared/units.ts'
 import { agentPartsIn, makeWorld, type World } from '../../../support/agent-world.ts'
@@ -25,6 +26,9 @@ afterAll(async () => {
   parts.close()
   await database.close()
 })
+
+const gone = async (): Promise<never> =>
+  Promise.reject(fail('DATABASE_UNAVAILABLE', { problem: 'it is away' }))
 
 const runOf = (start: { run: string; epoch: number }): { run: string; epoch: number } => ({
   run: start.run,
@@ -169,14 +173,27 @@ describe('a running backup', () => {
     const backup = await world.addBackup(await world.addJob(agent.server), agent.server)
     await dispatchBackups(parts)
     expect(agent.last('backup.start')).toMatchObject({ run: backup, epoch: 1 })
-    await agent.beat()
     expect(await dispatchBackups(parts)).toBe(0)
     await agent.reconnect()
-    await agent.beat()
     expect(await dispatchBackups(parts)).toBe(1)
     expect(agent.last('backup.start')).toMatchObject({ run: backup, epoch: 2 })
     await agent.tell({ type: 'backup.accepted', run: backup, epoch: 2 })
     await agent.beat()
+  })
+
+  test('whose offer was never made is offered after the next heartbeat', async () => {
+    const backup = await world.addBackup(await world.addJob(agent.server), agent.server)
+    // As where the database goes away between the claim and the order.
+    const lost = { ...parts, runs: { ...parts.runs, brief: async () => gone() } }
+    await dispatchBackups(lost)
+    expect(await statusOf(world, backup)).toMatchObject({ status: 'running' })
+    expect(await dispatchBackups(parts)).toBe(0)
+    await agent.beat()
+    expect(await statusOf(world, backup)).toMatchObject({ status: 'running' })
+    expect(await dispatchBackups(parts)).toBe(1)
+    expect(agent.last('backup.start')).toMatchObject({ run: backup, epoch: 2 })
+    await agent.tell({ type: 'backup.accepted', run: backup, epoch: 2 })
+    expect(await statusOf(world, backup)).toMatchObject({ status: 'running' })
   })
 
   test('fails at its deadline whatever its agent says', async () => {

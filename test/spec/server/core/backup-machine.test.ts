@@ -62,9 +62,12 @@ describe('a run', () => {
 
   test('is offered again when the offer never arrived, and fails when an accepted one is gone', () => {
     const unheard = after(dispatched(1))
-    expect(step(unheard, { kind: 'absent', link: 2 })).toEqual([unheard, 'same'])
     expect(step(unheard, dispatched(1))).toEqual([unheard, 'not-now'])
     expect(step(unheard, dispatched(2))[0]).toMatchObject({ at: 'running', epoch: 2 })
+    const [unmade, verdict] = step(unheard, { kind: 'absent', link: 1 })
+    expect([unmade, verdict]).toEqual([{ ...unheard, lease: null }, 'changed'])
+    expect(step(unmade, { kind: 'absent', link: 1 })).toEqual([unmade, 'same'])
+    expect(step(unmade, dispatched(1))[0]).toMatchObject({ at: 'running', epoch: 2 })
     expect(step(running, dispatched(2))).toEqual([running, 'not-now'])
     expect(step(running, { kind: 'absent', link: 2 })[0]).toMatchObject({
       at: 'failed',
