@@ -57,30 +57,31 @@ const scenes = (
   }
 }
 
-/** Which victim, and which of the phases in turn: other ones for each victim. */
+/** Which victim, and which of the phases in turn: other ones for each victim and flavour. */
 const turnOf = (
   chosen: Chosen,
-  number: number,
+  [flavour, number]: readonly [Flavour, number],
 ): { readonly victim: Victim; readonly turn: number } => {
   const victims = victimsOf(chosen)
   const at = number % victims.length
   return {
     victim: victims[at] ?? 'agent',
-    turn: Math.floor(number / victims.length) + 2 * at,
+    turn: Math.floor(number / victims.length) + 2 * at + FLAVOURS.indexOf(flavour),
   }
 }
 
 type Given = { readonly index: number; readonly chance: Seeded; readonly chosen: Chosen }
 
 const makeRound = ({ index, chance, chosen }: Given, folder: string): SoakRound => {
-  const all = scenes(flavourOf(chosen, index), folder, chance)
+  const flavour = flavourOf(chosen, index)
+  const all = scenes(flavour, folder, chance)
   let running = false
   return {
     cases: CASES,
     run: async (i, dice) => {
       if (running) await all.giveUp()
       running = true
-      const turn = turnOf(chosen, index * CASES + i)
+      const turn = turnOf(chosen, [flavour, index * CASES + i])
       const result = await runCase(await all.current(), turn, dice)
       running = false
       return result
