@@ -48,7 +48,7 @@ export const startCephWorld = async (
 ): Promise<CephWorld> => {
   await installMissing([...CEPH_PACKAGES, FAKETIME_PACKAGE, POSTGRES_PACKAGE], say)
   await using started = new AsyncDisposableStack()
-  const ceph = started.adopt(await startCeph(), async (one) => one.close())
+  const ceph = started.adopt(await startCeph(folder), async (one) => one.close())
   await makeBucket(ceph)
   const database = started.adopt(await startDebianDatabase(), async (one) => one.close())
   const home = join(folder, 'instance')

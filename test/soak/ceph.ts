@@ -1,4 +1,5 @@
 /** A real Ceph gateway and Debian's PostgreSQL 15 in the places of the parts that come with us. */
+import { rmSync } from 'node:fs'
 import { MINUTE } from '#shared/units.ts'
 import { CASES } from './ceph-cases.ts'
 import { startCephWorld } from './ceph-world.ts'
@@ -13,7 +14,11 @@ export const check: SoakCheck = {
   round: async (_index, _chance, folder) => {
     const world = await startCephWorld(folder, (text) => console.error(text))
     // Somebody who has seen enough leaves no cluster behind.
-    const end = (): void => void world.close().finally(() => process.exit(130))
+    const end = (): void =>
+      void world.close().finally(() => {
+        rmSync(folder, { recursive: true, force: true })
+        process.exit(130)
+      })
     for (const signal of SIGNALS) process.once(signal, end)
     return {
       cases: CASES.length,

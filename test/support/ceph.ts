@@ -15,7 +15,6 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { type Ms, SECOND } from '#shared/units.ts'
@@ -222,8 +221,9 @@ const stopAll = async (setting: Setting): Promise<void> => {
   rmSync(setting.places.root, { recursive: true, force: true })
 }
 
-export const startCeph = async (): Promise<Ceph> => {
-  const root = mkdtempSync(join(tmpdir(), 'hf-ceph-'))
+/** `folder`: where it makes its own, with a short name, as sockets lie in it. */
+export const startCeph = async (folder: string): Promise<Ceph> => {
+  const root = mkdtempSync(join(folder, 'ceph-'))
   const ports = { mon: await freePort(), s3: await freePort() }
   const setting: Setting = { places: cephPlaces(root), ports, parts: [] }
   const keys = freshKeys()
