@@ -119,6 +119,14 @@ export const CATALOGUE = {
     'The control plane asks to encrypt to recipients that this agent has not pinned (fingerprint {fingerprint}).',
     'If you meant to change the keys, enrol the agent again and confirm this fingerprint; if not, the control plane may be hijacked.',
   ]),
+  POLICY_REFUSED: entry(409, 4, 'after-change', [
+    'The local policy of this server ({policy}) does not name {path} in "{list}".',
+    'If it should, whoever owns the server adds that path, or a folder above it, to that file there.',
+  ]),
+  POLICY_UNUSABLE: entry(409, 4, 'after-change', [
+    'The local policy {policy} of this server cannot be used: {problem}.',
+    'Make it a file that only root, or who runs the agent, can write, in folders of which the same is true.',
+  ]),
   LEASE_LOST: entry(409, 1, 'later', [
     'The run {run} belongs to a newer epoch.',
     'Nothing to do: the newer attempt goes on.',
@@ -178,6 +186,10 @@ export const CATALOGUE = {
   UPLOAD_FAILED: entry(503, 6, 'later', [
     'The upload of {key} failed: {problem}.',
     'Check that this server reaches the storage.',
+  ]),
+  TASK_ABANDONED: entry(500, 1, 'later', [
+    'It was given up after {attempts} attempts: each time the control plane ended while it worked on it.',
+    'Ask for it again; if it stays, look at the log of the control plane.',
   ]),
   CANCELED: entry(409, 1, 'never', ['It was canceled.', 'Start it again when wanted.']),
   // What a reader of a vault reports

@@ -3,7 +3,7 @@
  * control plane can neither read nor widen it.
  */
 import { fail, type Failure } from '#shared/errors.ts'
-import type { Bytes } from '#shared/format/tree-order.ts'
+import { type Bytes, isDir } from '#shared/format/tree-order.ts'
 import { parser, type Static, Type } from '#shared/schema.ts'
 import { normalise } from './sources.ts'
 
@@ -33,6 +33,13 @@ const COMMENT = /^\s*\/\//
 
 const parseFile = parser(PolicyFile)
 
+const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null
+
+const unknownIn = (value: unknown): string | undefined =>
+  isObject(value)
+    ? Object.keys(value).find((name) => !Object.hasOwn(PolicyFile.properties, name))
+    : undefined
+
 /** `POLICY_UNUSABLE` for whatever is not exactly a policy: a word that is misspelt must not count as nothing. */
 export const parsePolicy = (file: string, text: string): Policy => {
   const lines = text.split('\n').map((line) => (COMMENT.test(line) ? '' : line))
@@ -42,13 +49,14 @@ export const parsePolicy = (file: string, text: string): Policy => {
   } catch {
     throw unusable(file, 'it is not JSON')
   }
+  const unknown = unknownIn(value)
+  if (unknown !== undefined) throw unusable(file, `there is no field "${unknown}"`)
   const parsed = parseFile(value)
   if (!('ok' in parsed)) throw unusable(file, `${parsed.field} ${parsed.problem}`)
   const rootsOf = (given: readonly string[]): readonly Bytes[] =>
     given.map((path) => {
       const root = normalise(path)
-      if (root === null)
-        throw unusable(file, `"${path}" is not an absolute path without ".."`)
+      if (root === null) throw unusable(file, `"${path}" is not an absolute path without ".."`)
       return root
     })
   const { sources, restores } = parsed.ok
@@ -61,22 +69,15 @@ export const formatPolicy = ({ sources, restores }: Omit<PolicyFile, 'version'>)
 ${JSON.stringify({ version: 1, sources, restores }, null, 2)}
 `
 
+const LISTS = { source: 'sources', restore: 'restores' } as const
+
 const isWithin = (root: Bytes, path: Bytes): boolean =>
   root === '/' || path === root || path.startsWith(`${root}/`)
 
 /** Whether the policy names `path`, or a folder above it. `path` is absolute, without `..`, and without links on the way to it. */
 export const allows = (policy: Policy, kind: Kind, path: Bytes): boolean => {
-  if (normalise(Buffer.from(path, 'latin1').toString('latin1')) === null) return false
-  const roots = kind === 'source' ? policy.sources : policy.restores
-  return roots.some((root) => isWithin(root, path))
+  return isDir(path) && policy[LISTS[kind]].some((root) => isWithin(root, path))
 }
 
-const WORDS: Readonly<Record<Kind, readonly [verb: string, list: string]>> = {
-  source: ['a backup of', 'sources'],
-  restore: ['restoring to', 'restores'],
-}
-
-export const refused = (policy: Policy, kind: Kind, path: string): Failure => {
-  const [what, list] = WORDS[kind]
-  return fail('POLICY_REFUSED', { what, path, list, policy: policy.file })
-}
+export const refused = (policy: Policy, kind: Kind, path: string): Failure =>
+  fail('POLICY_REFUSED', { path, list: LISTS[kind], policy: policy.file })

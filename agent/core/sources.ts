@@ -18,7 +18,7 @@ export type WalkPlan = {
 }
 
 /** Without doubled, leading-dot and trailing parts; null for what is not an absolute path free of `..`. */
-const normalise = (path: string): Bytes | null => {
+export const normalise = (path: string): Bytes | null => {
   if (!path.startsWith('/')) return null
   const parts = path.split('/').filter((part) => part !== '' && part !== '.')
   const clean = Buffer.from(`/${parts.join('/')}`, 'utf8').toString('latin1')

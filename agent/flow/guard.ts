@@ -1,0 +1,32 @@
+/** The local policy against what is asked: asked when an order comes, and again when it is carried out. */
+import type { Bytes } from '#shared/format/tree-order.ts'
+import type { BackupStart } from '#shared/protocol/orders.ts'
+import { showBytes } from '../core/open-show.ts'
+import { allows, type Kind, refused } from '../core/policy.ts'
+import { planWalk } from '../core/sources.ts'
+import type { Policies } from '../ports/policy.ts'
+
+export type Guard = {
+  /** Why this machine is not backed up so; null where it is. Of several paths one that is not allowed is enough. */
+  backup(order: Pick<BackupStart, 'sources'>): Error | null
+  /** Why nothing is restored to this path; null where it is. */
+  restore(path: Bytes): Error | null
+}
+
+export const createGuard = (policies: Policies): Guard => {
+  const objection = (kind: Kind, paths: Iterable<Bytes>): Error | null => {
+    try {
+      const policy = policies.read()
+      for (const path of paths)
+        if (!allows(policy, kind, policies.real(path)))
+          return refused(policy, kind, showBytes(path))
+      return null
+    } catch (error) {
+      return error instanceof Error ? error : new Error(String(error))
+    }
+  }
+  return {
+    backup: ({ sources }) => objection('source', planWalk(sources).roots.keys()),
+    restore: (path) => objection('restore', [path]),
+  }
+}
