@@ -127,6 +127,7 @@ const startHttp = async (config: Config, serving: Serving): Promise<string> => {
       requestsPerMinute: config.requestsPerMinute,
       trustProxy: config.trustedProxies,
       makeRequestId: requestId,
+      once: { idempotency: base.resources.idempotency, clock: systemClock, log },
     },
     await routesOf(serving, agents, () => config.publicUrl ?? url),
   )

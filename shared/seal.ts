@@ -1,4 +1,4 @@
-import { createHash, hkdfSync } from 'node:crypto'
+import { createHash, createHmac, hkdfSync } from 'node:crypto'
 import nacl from 'tweetnacl'
 import { type Failure, fail } from './errors.ts'
 
@@ -10,6 +10,7 @@ import { type Failure, fail } from './errors.ts'
  *                     SHA-256("holdfast/seal/v1" 0 ephemeral || recipient || purpose)
  *   sealed at rest    1 || nonce (24) || crypto_secretbox under
  *                     HKDF-SHA-256(master key, no salt, "holdfast/at-rest/v1" 0 purpose)
+ *   compared at rest  HMAC-SHA-256 under HKDF-SHA-256(master key, no salt, "holdfast/mac/v1" 0 purpose)
  *
  * The purpose is bound by both: what was sealed for one place does not open in another.
  */
@@ -90,9 +91,11 @@ export const openSealed = (secretKey: Uint8Array, sealed: Uint8Array, purpose = 
   return opened
 }
 
-const restKey = (masterKey: Uint8Array, purpose: string): Uint8Array => {
+type Use = 'at-rest' | 'mac'
+
+const restKey = (masterKey: Uint8Array, purpose: string, use: Use = 'at-rest'): Uint8Array => {
   checkLength(masterKey, KEY, 'the master key')
-  const info = concat(utf8.encode('holdfast/at-rest/v1\0'), utf8.encode(purpose))
+  const info = concat(utf8.encode(`holdfast/${use}/v1\0`), utf8.encode(purpose))
   return new Uint8Array(hkdfSync('sha256', masterKey, new Uint8Array(0), info, KEY))
 }
 
@@ -125,3 +128,14 @@ export const openAtRest = (
   if (opened === null) throw damaged(what, 'it does not open with this master key')
   return opened
 }
+
+/**
+ * HMAC-SHA-256 under a key of its own for `purpose`: tells whether two texts are the same, and to nobody without the
+ * master key what they may be.
+ */
+export const macAtRest = (masterKey: Uint8Array, purpose: string, bytes: Uint8Array): Uint8Array =>
+  new Uint8Array(
+    createHmac('sha256', restKey(masterKey, purpose, 'mac'))
+      .update(bytes)
+      .digest(),
+  )

@@ -1,4 +1,4 @@
-import { openAtRest, sealAtRest } from '#shared/seal.ts'
+import { macAtRest, openAtRest, sealAtRest } from '#shared/seal.ts'
 import { type Secret, reveal, secret } from '#shared/secret.ts'
 import { fail, problemOf } from '#shared/errors.ts'
 import type { Random } from '#shared/world.ts'
@@ -97,6 +97,8 @@ export type Sealing = {
   seal(purpose: string, plaintext: Uint8Array): Uint8Array
   /** Throws `DAMAGED` for another master key, another purpose, or changed bytes. */
   open(purpose: string, sealed: Uint8Array): Uint8Array
+  /** 32 bytes that are the same for the same bytes, and that tell nobody without the key anything about them. */
+  mac(purpose: string, bytes: Uint8Array): Uint8Array
 }
 
 /** Sealing under `masterKey`, with a fresh nonce each time. */
@@ -104,6 +106,7 @@ export const sealing = (masterKey: Secret, random: Random): Sealing => ({
   seal: (purpose, plaintext) =>
     sealAtRest(reveal(masterKey), purpose, plaintext, random(NONCE_BYTES)),
   open: (purpose, sealed) => openAtRest(reveal(masterKey), purpose, sealed),
+  mac: (purpose, bytes) => macAtRest(reveal(masterKey), purpose, bytes),
 })
 
 /** SHA-256 of a token as it is stored; null for a text that cannot be one. No salt: a token has 256 random bits. */

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import nacl from 'tweetnacl'
 import { expect, test } from 'vitest'
-import { openAtRest, openSealed, sealAtRest, sealerTo, sealTo } from '#shared/seal.ts'
+import { macAtRest, openAtRest, openSealed, sealAtRest, sealerTo, sealTo } from '#shared/seal.ts'
 
 const bytes = (length: number): fc.Arbitrary<Uint8Array> =>
   fc.uint8Array({ minLength: length, maxLength: length })
@@ -140,3 +140,17 @@ const VECTORS = {
   atRest:
     '012424242424242424242424242424242424242424242424244ace8d3d788f3bfa5f2858efa27c66c5d354f22a8db5b2',
 }
+
+test('what is compared at rest is the same only for the same key, purpose and bytes', () => {
+  fc.assert(
+    fc.property(key, key, fc.string(), text, text, (master, other, purpose, a, b) => {
+      const mac = macAtRest(master, purpose, a)
+      expect(mac).toHaveLength(32)
+      expect(macAtRest(master, purpose, a)).toEqual(mac)
+      expect(macAtRest(master, `${purpose}.`, a)).not.toEqual(mac)
+      fc.pre(!Buffer.from(a).equals(b) && !Buffer.from(master).equals(other))
+      expect(macAtRest(master, purpose, b)).not.toEqual(mac)
+      expect(macAtRest(other, purpose, a)).not.toEqual(mac)
+    }),
+  )
+})

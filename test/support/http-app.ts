@@ -172,6 +172,7 @@ export const startTestApp = async (
       log: quiet,
       requestsPerMinute: options.requestsPerMinute ?? 1_000_000,
       makeRequestId: () => 'made-request-id',
+      once: { idempotency: resources.idempotency, clock: systemClock, log: quiet },
     },
     [
       ...apiRoutes(parts),

@@ -12,6 +12,7 @@ import { fail } from '#shared/errors.ts'
 import type { Log } from '#shared/world.ts'
 import type { Tokens } from '../../ports.ts'
 import { authenticate } from './auth.ts'
+import { answerOnce, type IdempotencyParts } from './idempotency.ts'
 import { BODY_LIMIT, sendProblem } from './problems.ts'
 import { validateWithSchemas } from './validate.ts'
 
@@ -30,6 +31,8 @@ export type AppParts = {
   /** Addresses of proxies whose X-Forwarded-For counts; none by default. */
   readonly trustProxy?: readonly string[]
   makeRequestId(): string
+  /** Without it, `Idempotency-Key` is not heard. */
+  readonly once?: IdempotencyParts
 }
 
 /** Adds routes to the app. Every route declares `config: { scope }`; one without does not start. */
@@ -95,6 +98,7 @@ export const buildApp = async (parts: AppParts, routes: readonly Routes[]): Prom
   })
   validateWithSchemas(app)
   await authenticate(app, parts)
+  if (parts.once !== undefined) answerOnce(app, parts.once)
   for (const add of routes) await add(app)
   await app.ready()
   return app

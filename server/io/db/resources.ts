@@ -15,6 +15,7 @@ import type {
   Storages,
   Tokens,
 } from '../../ports.ts'
+import type { Idempotency } from '../../ports/idempotency.ts'
 import type { OwnOrganization } from '../../ports/organization.ts'
 import type { Followable, Logs } from '../../ports/following.ts'
 import type { IssuedTokens, Projects } from '../../ports/tokens.ts'
@@ -25,6 +26,7 @@ import { encryptionKeysIn, identityPurpose, type MakeIdentity } from './encrypti
 import { enrollmentTokensIn } from './enrollment-tokens.ts'
 import { firstStartIn } from './first-start.ts'
 import { followedBackups } from './followed-backups.ts'
+import { idempotencyIn } from './idempotency.ts'
 import { jobsIn } from './jobs.ts'
 import { logsIn } from './logs.ts'
 import { ownOrganizationIn } from './organization.ts'
@@ -50,6 +52,7 @@ export type Resources = {
   readonly jobs: Jobs
   readonly backups: Backups
   readonly firstStart: FirstStart
+  readonly idempotency: Idempotency
   /** What can be followed while it runs, and the logs of it. */
   readonly followed: { readonly backups: Followable; readonly restores: Followable }
   readonly logs: { readonly backups: Logs; readonly restores: Logs }
@@ -101,6 +104,7 @@ export const resourcesIn = (db: Kysely<Schema>, world: World): Resources => {
     backups: backupsIn(db, makeId),
     followed: { backups: followedBackups(db), restores: followedRestores(db) },
     logs: { backups: logsIn(db, NAMES.backup), restores: logsIn(db, NAMES.restore) },
+    idempotency: idempotencyIn(db, { sealing: world.sealing, makeId }),
     firstStart: firstStartIn(db, { random, makeId, storages, keys }),
   }
 }
