@@ -59,6 +59,10 @@ export const needlesOfKey = (secret: string, key: Uint8Array): Needle[] =>
     ...textForms(key.subarray(1, -1)).flatMap(asBytes),
   ])
 
+/** Bytes as they are, of any length from 16 on. */
+export const needlesOfBytes = (secret: string, bytes: Uint8Array): Needle[] =>
+  distinct(secret, [['raw', Buffer.from(bytes)], ...textForms(bytes).flatMap(asBytes)])
+
 export const needlesOfText = (secret: string, text: string): Needle[] =>
   distinct(secret, [
     ...asBytes(['text', text]),

@@ -6,6 +6,7 @@ import { CreateBucketCommand } from '@aws-sdk/client-s3'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { systemClock } from '#server/io/clock.ts'
 import { startPostgres } from '#server/io/embedded/postgres/start.ts'
+import { openHeader } from '#shared/format/age.ts'
 import { makeIdentity } from '#shared/format/keys.ts'
 import { deriveKeys } from '#shared/format/vault-secret.ts'
 import { reveal } from '#shared/secret.ts'
@@ -18,9 +19,11 @@ import { dumpDatabase } from '../support/database-dump.ts'
 import { hasDebianPostgres, startDebianDatabase } from '../support/debian-postgres.ts'
 import { type Instance, type Protected, startInstance } from '../support/instance.ts'
 import { memoryLog } from '../support/log.ts'
-import { needlesOfKey, needlesOfText } from '../support/needles.ts'
+import { type Needle, needlesOfBytes, needlesOfKey, needlesOfText } from '../support/needles.ts'
 import { canSearchProcesses, familyOf, searchProcess } from '../support/process-search.ts'
+import { approveOpening, endOfRestore, startRestore } from '../support/instance-restores.ts'
 import { ACCESS_KEY, REGION, SECRET, sdkClient, spawnS3 } from '../support/s3-server.ts'
+import { sameTree } from '../support/same-tree.ts'
 
 const masterKey = randomBytes(32).toString('base64url')
 const env = { HOLDFAST_MASTER_KEY: masterKey, HOLDFAST_PORT: '0', HOLDFAST_S3_PORT: '0' }
@@ -105,6 +108,7 @@ for (const { name, start, missing } of SETUPS)
       const customer = makeIdentity(randomBytes(32))
       let setup: Setup
       let agent: Protected
+      let needles: Needle[]
       let search: Search
       let known: Search
       let backup: string
@@ -132,7 +136,7 @@ for (const { name, start, missing } of SETUPS)
         const [vault = ''] = readdirSync(join(agent.state, 'vaults'))
         const secret = agentSecrets(agent.state, [vault]).vaults.get(vault)!
         const keys = deriveKeys(secret)
-        search = searchFor([
+        needles = [
           ...needlesOfKey('vault secret', secret),
           ...needlesOfKey('id key', keys.idKey),
           ...needlesOfKey('chunker key', keys.chunkerKey),
@@ -141,7 +145,8 @@ for (const { name, start, missing } of SETUPS)
           ...needlesOfText('customer identity', customer.text),
           ...needlesOfText('content of a small file', small),
           ...needlesOfKey('content of a large file', large),
-        ])
+        ]
+        search = searchFor(needles)
         known = searchFor([
           ...needlesOfText('file name', fileName),
           ...needlesOfText('address of the job', agent.jobId),
@@ -159,6 +164,22 @@ for (const { name, start, missing } of SETUPS)
         const listed = await setup.instance.call('GET', `/v1/backups/${backup}/files?${query}`)
         const files = listed['data'] as { name: string }[]
         expect(files.map((file) => file.name).sort()).toEqual([fileName, 'large'].sort())
+      })
+
+      test('lets an agent restore what the holder of the key opens for it', async () => {
+        const { instance } = setup
+        const target = join(folder, 'restored')
+        const wish = { backup, server: agent.serverId, target }
+        const restore = await startRestore(instance, wish)
+        const packs = await approveOpening(instance, restore.open_request_id!, customer)
+        expect(await endOfRestore(instance, restore.id)).toMatchObject({ status: 'completed' })
+        expect(sameTree(source, join(target, source))).toEqual([])
+        const fileKeys = packs
+          .filter(({ key }) => key.includes('/packs/'))
+          .map(({ header }) => openHeader(Buffer.from(header, 'base64url'), [customer]))
+        expect(fileKeys.length).toBeGreaterThan(0)
+        needles.push(...fileKeys.flatMap((key) => needlesOfBytes('file key of a pack', key)))
+        search = searchFor(needles)
       })
 
       test('holds neither vault secret nor content: in the memory of its processes', () => {
