@@ -13,8 +13,7 @@ type Wish = {
   readonly target: string
 }
 
-const dataOf = (answer: Readonly<Record<string, unknown>>): Restore =>
-  answer['data'] as Restore
+const dataOf = (answer: Readonly<Record<string, unknown>>): Restore => answer['data'] as Restore
 
 export const startRestore = async (instance: Instance, wish: Wish): Promise<Restore> =>
   dataOf(
