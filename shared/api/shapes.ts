@@ -11,11 +11,23 @@ export const PATTERN_WORDS: ReadonlyMap<string, string> = new Map([
 ])
 
 /** Any UUID is a well-formed id: one that is not ours is 404, not 400. Ours are UUIDv7. */
-export const id = Type.String({ pattern: UUID, description: 'UUIDv7' })
+export const id = Type.String({
+  pattern: UUID,
+  description: 'UUIDv7',
+  examples: ['0192b1c4-7d3e-7a51-9c46-5f0e8a2b6c11'],
+})
 export const name = Type.String({ minLength: 1, maxLength: 200, pattern: '\\S' })
-export const time = Type.String({ description: 'ISO 8601, UTC' })
+export const time = Type.String({
+  description: 'ISO 8601, UTC',
+  examples: ['2026-11-21T08:00:00.000Z'],
+})
 /** A time that a client gives; see times.ts. */
-export const when = Type.String({ minLength: 10, maxLength: 40, description: 'ISO 8601' })
+export const when = Type.String({
+  minLength: 10,
+  maxLength: 40,
+  description: 'ISO 8601',
+  examples: ['2027-01-01T00:00:00Z'],
+})
 export const bytes = Type.Integer({ minimum: 0, description: 'bytes' })
 export const count = Type.Integer({ minimum: 0 })
 /** A token, a recipient or any other text without line breaks that is shown and stored as it is. */
@@ -32,8 +44,13 @@ export const body = <P extends Type.TProperties>(properties: P): Type.TObject<P>
 
 /** ISO 8601 (`P7D`, `PT15M`) or short (`90s`, `15m`, `12h`, `1d`, `4w`), or whole seconds; see durations.ts. */
 export const duration = Type.Union([
-  Type.String({ minLength: 2, maxLength: 32 }),
-  Type.Integer({ minimum: 1 }),
+  Type.String({
+    minLength: 2,
+    maxLength: 32,
+    description: 'ISO 8601 or short: `P7D`, `12h`',
+    examples: ['12h'],
+  }),
+  Type.Integer({ minimum: 1, description: 'seconds' }),
 ])
 
 export const one = <S extends TSchema>(data: S): Type.TObject<{ data: S }> => Type.Object({ data })
@@ -55,17 +72,44 @@ export const many = <S extends TSchema>(
 ): Type.TObject<{ data: Type.TArray<S>; meta: typeof ListMeta }> =>
   Type.Object({ data: Type.Array(item), meta: ListMeta })
 
-const pageSize = Type.Integer({ minimum: 1, maximum: 100 })
+const pageSize = Type.Integer({
+  minimum: 1,
+  maximum: 100,
+  description: 'rows of a page; 50 if left out. `size` and `page_size` are the same',
+  examples: [50],
+})
 
 /** What every list takes; `sortable` are the fields that it can be sorted by. */
 const paging = {
   limit: Type.Optional(pageSize),
   size: Type.Optional(pageSize),
   page_size: Type.Optional(pageSize),
-  offset: Type.Optional(Type.Integer({ minimum: 0, maximum: 1_000_000 })),
-  cursor: Type.Optional(Type.String({ minLength: 1, maxLength: 1000 })),
-  sort: Type.Optional(Type.String({ minLength: 1, maxLength: 60 })),
-  sort_by: Type.Optional(Type.String({ minLength: 1, maxLength: 60 })),
+  offset: Type.Optional(
+    Type.Integer({ minimum: 0, maximum: 1_000_000, description: 'rows to pass over' }),
+  ),
+  cursor: Type.Optional(
+    Type.String({
+      minLength: 1,
+      maxLength: 1000,
+      description: '`next_cursor` of the page before, in the same order',
+    }),
+  ),
+  sort: Type.Optional(
+    Type.String({
+      minLength: 1,
+      maxLength: 60,
+      description: 'a field; `-field` turns the order. Newest first if left out',
+      examples: ['-created_at'],
+    }),
+  ),
+  sort_by: Type.Optional(
+    Type.String({
+      minLength: 1,
+      maxLength: 60,
+      description: 'a field, in the direction of `sort_order`',
+      examples: ['created_at'],
+    }),
+  ),
   sort_order: Type.Optional(oneOf('asc', 'desc')),
 }
 

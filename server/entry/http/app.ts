@@ -13,6 +13,7 @@ import type { Log } from '#shared/world.ts'
 import type { Tokens } from '../../ports.ts'
 import { authenticate } from './auth.ts'
 import { answerOnce, type IdempotencyParts } from './idempotency.ts'
+import { openReference } from './openapi/reference.ts'
 import { BODY_LIMIT, sendProblem } from './problems.ts'
 import { validateWithSchemas } from './validate.ts'
 
@@ -97,6 +98,7 @@ export const buildApp = async (parts: AppParts, routes: readonly Routes[]): Prom
     contentSecurityPolicy: { directives: { upgradeInsecureRequests: null } },
   })
   validateWithSchemas(app)
+  openReference(app)
   await authenticate(app, parts)
   if (parts.once !== undefined) answerOnce(app, parts.once)
   for (const add of routes) await add(app)

@@ -1,14 +1,28 @@
 /** Who is calling, and may they: bearer tokens, one scope a route, a budget of requests a token (API.md). */
 import rateLimit from '@fastify/rate-limit'
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyContextConfig, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { SCOPES, type Scope, TOKEN_PATTERN } from '#shared/api/tokens.ts'
-import { fail } from '#shared/errors.ts'
+import { type ErrorCode, fail } from '#shared/errors.ts'
 import { SECOND } from '#shared/units.ts'
 import type { Caller } from '../../core/caller.ts'
 import type { Tokens } from '../../ports.ts'
 
 /** What a route asks of its caller. `public`: nothing; `agent`: the route authenticates on its own. */
 export type RouteScope = Scope | 'public' | 'agent'
+
+declare module 'fastify' {
+  // Only an interface can be added to.
+  // eslint-disable-next-line @typescript-eslint/consistent-type-definitions
+  interface FastifyContextConfig {
+    scope?: RouteScope
+    /** Another one that will do. */
+    or?: Scope
+    /** What is not of one project is not for a token of one. */
+    of?: 'organization'
+    /** Errors that do not follow from what the route takes, for the document. */
+    problems?: readonly ErrorCode[]
+  }
+}
 
 const ROUTE_SCOPES: readonly string[] = [...SCOPES, 'public', 'agent'] satisfies RouteScope[]
 const TOKEN = new RegExp(TOKEN_PATTERN)
@@ -17,20 +31,8 @@ const BEARER = /^Bearer +(\S+) *$/i
 const isRouteScope = (value: unknown): value is RouteScope =>
   typeof value === 'string' && ROUTE_SCOPES.includes(value)
 
-const declaredScope = (config: unknown): RouteScope | null =>
-  typeof config === 'object' && config !== null && 'scope' in config && isRouteScope(config.scope)
-    ? config.scope
-    : null
-
-/** `config: { scope, or }`: either of two will do. */
-const otherScope = (config: unknown): Scope | null => {
-  const or = typeof config === 'object' && config !== null && 'or' in config ? config.or : null
-  return SCOPES.find((scope) => scope === or) ?? null
-}
-
-/** `config: { of: 'organization' }`: what is not of one project, so not for a token of one. */
-const isOfOrganization = (config: unknown): boolean =>
-  typeof config === 'object' && config !== null && 'of' in config && config.of === 'organization'
+export const declaredScope = (config: FastifyContextConfig | undefined): RouteScope | null =>
+  isRouteScope(config?.scope) ? config.scope : null
 
 const presented = (request: FastifyRequest): string | null => {
   const token = BEARER.exec(request.headers.authorization ?? '')?.[1]
@@ -96,12 +98,12 @@ export const authenticate = async (app: FastifyInstance, options: AuthOptions): 
     if (caller !== null) callers.set(request, { ...caller, request: request.id })
     await spend(request, reply)
     if (caller === null) throw fail('UNAUTHENTICATED')
-    const or = otherScope(request.routeOptions.config)
+    const { or } = request.routeOptions.config
     const suffices = ({ scopes }: Caller): boolean =>
       scopes.some((one) => one === scope || one === or)
     if (scope === null || !suffices(caller))
       throw fail('PERMISSION_DENIED', { scope: scope ?? 'none', scopes: caller.scopes })
-    if (caller.project !== null && isOfOrganization(request.routeOptions.config))
+    if (caller.project !== null && request.routeOptions.config.of === 'organization')
       throw fail('PERMISSION_DENIED', {
         scope: `${scope} of the whole organization`,
         scopes: caller.scopes,

@@ -1,5 +1,6 @@
 /** All routes of the API, in one list: what is served is what is documented and what the tests walk through. */
 import type { Routes } from './app.ts'
+import { documentRoutes } from './openapi/document.ts'
 import { backupEventRoutes } from './routes/backup-events.ts'
 import { backupRoutes } from './routes/backups.ts'
 import { downloadRoutes } from './routes/downloads.ts'
@@ -26,16 +27,17 @@ export type ApiParts = PartsOf<typeof organizationRoutes> &
   PartsOf<typeof backupRoutes> &
   PartsOf<typeof backupEventRoutes> &
   PartsOf<typeof restoreRoutes> &
-  PartsOf<typeof openRequestRoutes> & {
+  PartsOf<typeof openRequestRoutes> &
+  PartsOf<typeof downloadRoutes> & {
     readonly health: PartsOf<typeof healthRoutes>
     readonly organizations: PartsOf<typeof meRoutes>
     readonly projects: PartsOf<typeof projectRoutes>
     readonly keys: PartsOf<typeof encryptionKeyRoutes>
     readonly browsing: PartsOf<typeof fileRoutes>
-    readonly downloads: PartsOf<typeof downloadRoutes>
   }
 
 export const apiRoutes = (parts: ApiParts): Routes[] => [
+  documentRoutes(parts.health.version),
   healthRoutes(parts.health),
   meRoutes(parts.organizations),
   organizationRoutes(parts),
@@ -48,7 +50,7 @@ export const apiRoutes = (parts: ApiParts): Routes[] => [
   backupRoutes(parts),
   backupEventRoutes(parts),
   fileRoutes(parts.browsing),
-  downloadRoutes(parts.downloads),
+  downloadRoutes(parts),
   restoreRoutes(parts),
   openRequestRoutes(parts),
 ]

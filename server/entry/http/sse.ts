@@ -89,13 +89,15 @@ export const createStreams = (app: App, following: Following): Streams => {
       const wish = { id, after: given ?? START, owner, allowed }
       const batches = following.follow(source, wish, gone.signal)
       reply.raw.once('close', () => gone.abort())
-      return reply
-        .type('text/event-stream')
-        .header('cache-control', 'no-store, no-transform')
-        .header('x-accel-buffering', 'no')
-        // A connection that would be kept for another request keeps the process, when it ends, from ending.
-        .header('connection', 'close')
-        .send(textStream(textOf(batches)))
+      return (
+        reply
+          .type('text/event-stream')
+          .header('cache-control', 'no-store, no-transform')
+          .header('x-accel-buffering', 'no')
+          // A connection that would be kept for another request keeps the process, when it ends, from ending.
+          .header('connection', 'close')
+          .send(textStream(textOf(batches)))
+      )
     },
   }
 }

@@ -25,9 +25,15 @@ export const backupEventRoutes =
     app.get(
       '/v1/backups/:id/events',
       {
-        config: { scope: 'read' },
+        config: { scope: 'read', problems: ['LIMIT_EXCEEDED'] },
         exposeHeadRoute: false,
-        schema: { params: IdParams, headers: StreamHeaders, response: streamed },
+        schema: {
+          summary:
+            'Follow a backup: server-sent events `progress`, `log` and `status` until it is over',
+          params: IdParams,
+          headers: StreamHeaders,
+          response: streamed,
+        },
       },
       async (request, reply) => {
         const id = await foundId('backup', request.params.id, async (one: BackupId) =>
@@ -45,7 +51,12 @@ export const backupEventRoutes =
       {
         config: { scope: 'read' },
         exposeHeadRoute: false,
-        schema: { params: IdParams, querystring: LogQuery, response: logged },
+        schema: {
+          summary: 'The log of a backup, oldest line first; or all of it as a text file',
+          params: IdParams,
+          querystring: LogQuery,
+          response: logged,
+        },
       },
       async (request, reply) => {
         const id = await foundId('backup', request.params.id, async (one: BackupId) =>

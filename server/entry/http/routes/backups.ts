@@ -37,15 +37,19 @@ export type BackupParts = {
   readonly agents: CancelParts
 }
 
-/** The same list three times: of everything, of a job, of a project. */
+/** The same list, and below that of a project. */
 const lists =
-  ({ backups, jobs, projects }: BackupParts): Routes =>
+  ({ backups, jobs }: BackupParts): Routes =>
   (app: App) => {
     app.get(
       '/v1/backups',
       {
         config: { scope: 'read' },
-        schema: { querystring: BackupQuery, response: { 200: BackupList } },
+        schema: {
+          summary: 'List backups, filtered and sorted',
+          querystring: BackupQuery,
+          response: { 200: BackupList },
+        },
       },
       async (request) => {
         const page = pageRequest(request.query, SORTABLE)
@@ -57,7 +61,12 @@ const lists =
       '/v1/jobs/:id/backups',
       {
         config: { scope: 'read' },
-        schema: { params: IdParams, querystring: JobBackupQuery, response: { 200: BackupList } },
+        schema: {
+          summary: 'The backups of a job',
+          params: IdParams,
+          querystring: JobBackupQuery,
+          response: { 200: BackupList },
+        },
       },
       async (request) => {
         const page = pageRequest(request.query, SORTABLE)
@@ -69,11 +78,17 @@ const lists =
         return sizedAnswer(request, page, rows)
       },
     )
+  }
+
+const listsOfProject =
+  ({ backups, projects }: BackupParts): Routes =>
+  (app: App) => {
     app.get(
       '/v1/projects/:id/backups',
       {
         config: { scope: 'read' },
         schema: {
+          summary: "The backups of a project's servers",
           params: IdParams,
           querystring: ProjectBackupQuery,
           response: { 200: BackupList },
@@ -97,8 +112,12 @@ const reads =
     app.get(
       '/v1/backups/:id',
       {
-        config: { scope: 'read' },
-        schema: { params: IdParams, response: { 200: one(BackupDetail) } },
+        config: { scope: 'read', problems: ['INVALID_STATE', 'STORAGE_UNAVAILABLE'] },
+        schema: {
+          summary: 'One backup, with the first of its files',
+          params: IdParams,
+          response: { 200: one(BackupDetail) },
+        },
       },
       async (request, reply) => {
         const caller = callerOf(request)
@@ -120,7 +139,11 @@ const reads =
       '/v1/backups/:id/progress',
       {
         config: { scope: 'read' },
-        schema: { params: IdParams, response: { 200: one(Progress) } },
+        schema: {
+          summary: 'How far a backup is',
+          params: IdParams,
+          response: { 200: one(Progress) },
+        },
       },
       async (request) => ({
         data: await found('backup', request.params.id, async (id: BackupId) =>
@@ -137,7 +160,12 @@ const writes =
       method: ['PATCH', 'PUT'],
       url: '/v1/backups/:id',
       config: { scope: 'admin' },
-      schema: { params: IdParams, body: BackupChange, response: { 200: one(Backup) } },
+      schema: {
+        summary: "Change a backup's name and description",
+        params: IdParams,
+        body: BackupChange,
+        response: { 200: one(Backup) },
+      },
       handler: async (request) => ({
         data: await found('backup', request.params.id, async (id: BackupId) =>
           backups.change(callerOf(request), id, request.body),
@@ -147,8 +175,12 @@ const writes =
     app.post(
       '/v1/backups/:id/cancel',
       {
-        config: { scope: 'backup' },
-        schema: { params: IdParams, response: { 200: one(Backup), 202: one(Backup) } },
+        config: { scope: 'backup', problems: ['INVALID_STATE'] },
+        schema: {
+          summary: 'Cancel a backup; 202 where its agent has yet to stop',
+          params: IdParams,
+          response: { 200: one(Backup), 202: one(Backup) },
+        },
       },
       async (request, reply) => {
         const backup = await cancelBackup({ backups, agents }, callerOf(request), request.params.id)
@@ -162,6 +194,7 @@ export const backupRoutes =
   (parts: BackupParts): Routes =>
   async (app: App) => {
     await lists(parts)(app)
+    await listsOfProject(parts)(app)
     await reads(parts)(app)
     await writes(parts)(app)
   }

@@ -23,7 +23,11 @@ const collection =
       '/v1/encryption-keys',
       {
         config: { scope: 'read' },
-        schema: { querystring: EncryptionKeyQuery, response: { 200: many(EncryptionKey) } },
+        schema: {
+          summary: 'List encryption keys',
+          querystring: EncryptionKeyQuery,
+          response: { 200: many(EncryptionKey) },
+        },
       },
       async (request) => {
         const page = pageRequest(request.query, SORTABLE)
@@ -33,8 +37,12 @@ const collection =
     app.post(
       '/v1/encryption-keys',
       {
-        config: { scope: 'admin', of: 'organization' },
-        schema: { body: EncryptionKeyInput, response: { 201: one(EncryptionKey) } },
+        config: { scope: 'admin', of: 'organization', problems: ['CONFLICT'] },
+        schema: {
+          summary: 'Make a managed key, or name the recipient of one of yours',
+          body: EncryptionKeyInput,
+          response: { 201: one(EncryptionKey) },
+        },
       },
       async (request, reply) =>
         reply
@@ -50,7 +58,11 @@ const single =
       '/v1/encryption-keys/:id',
       {
         config: { scope: 'read' },
-        schema: { params: IdParams, response: { 200: one(EncryptionKey) } },
+        schema: {
+          summary: 'One encryption key',
+          params: IdParams,
+          response: { 200: one(EncryptionKey) },
+        },
       },
       async (request) => ({
         data: await found('encryption key', request.params.id, async (id: KeyId) =>
@@ -61,8 +73,12 @@ const single =
     app.delete(
       '/v1/encryption-keys/:id',
       {
-        config: { scope: 'admin', of: 'organization' },
-        schema: { params: IdParams, response: { 204: gone } },
+        config: { scope: 'admin', of: 'organization', problems: ['RESOURCE_HAS_DEPENDENCIES'] },
+        schema: {
+          summary: 'Remove an encryption key that nothing uses',
+          params: IdParams,
+          response: { 204: gone },
+        },
       },
       async (request, reply) => {
         await foundId('encryption key', request.params.id, async (id: KeyId) =>
@@ -74,8 +90,12 @@ const single =
     app.post(
       '/v1/encryption-keys/:id/export',
       {
-        config: { scope: 'keys', of: 'organization' },
-        schema: { params: IdParams, response: { 200: one(ExportedKey) } },
+        config: { scope: 'keys', of: 'organization', problems: ['KEY_REQUIRED'] },
+        schema: {
+          summary: 'The identity of a managed key; every export is audited',
+          params: IdParams,
+          response: { 200: one(ExportedKey) },
+        },
       },
       async (request) => ({
         data: await found('encryption key', request.params.id, async (id: KeyId) =>

@@ -20,8 +20,16 @@ export const fileRoutes =
     app.get(
       '/v1/backups/:id/files',
       {
-        config: { scope: 'read' },
-        schema: { params: IdParams, querystring: FilesQuery, response: { 200: BackupFiles } },
+        config: {
+          scope: 'read',
+          problems: ['INVALID_STATE', 'STORAGE_UNAVAILABLE', 'DAMAGED', 'MISSING_OBJECT'],
+        },
+        schema: {
+          summary: 'The entries of a folder of a backup, or those that a search finds',
+          params: IdParams,
+          querystring: FilesQuery,
+          response: { 200: BackupFiles },
+        },
       },
       async (request, reply) => {
         const backup = await committed(callerOf(request), request.params.id)
@@ -37,8 +45,15 @@ export const fileRoutes =
     app.get(
       '/v1/backups/:id/files/:file_id',
       {
-        config: { scope: 'read' },
-        schema: { params: FileParams, response: { 200: one(BackupFile) } },
+        config: {
+          scope: 'read',
+          problems: ['INVALID_STATE', 'STORAGE_UNAVAILABLE', 'DAMAGED', 'MISSING_OBJECT'],
+        },
+        schema: {
+          summary: 'One entry of a backup',
+          params: FileParams,
+          response: { 200: one(BackupFile) },
+        },
       },
       async (request, reply) => {
         const backup = await committed(callerOf(request), request.params.id)

@@ -13,7 +13,10 @@ export const healthRoutes =
   (app: App) => {
     app.get(
       '/healthz',
-      { config: { scope: 'public' }, schema: { response: { 200: Health } } },
+      {
+        config: { scope: 'public' },
+        schema: { summary: 'Whether it lives', response: { 200: Health } },
+      },
       async () =>
         Promise.resolve({
           status: 'ok' as const,
@@ -23,7 +26,10 @@ export const healthRoutes =
     )
     app.get(
       '/readyz',
-      { config: { scope: 'public' }, schema: { response: { 200: Readiness } } },
+      {
+        config: { scope: 'public' },
+        schema: { summary: 'Whether it can work', response: { 200: Readiness } },
+      },
       async () => {
         await parts.checkDatabase()
         return { status: 'ready' as const, checks: { database: 'ok' as const } }

@@ -28,7 +28,7 @@ const collection =
       '/v1/jobs',
       {
         config: { scope: 'read' },
-        schema: { querystring: JobQuery, response: { 200: many(Job) } },
+        schema: { summary: 'List jobs', querystring: JobQuery, response: { 200: many(Job) } },
       },
       async (request) => {
         const page = pageRequest(request.query, SORTABLE)
@@ -38,7 +38,13 @@ const collection =
     )
     app.post(
       '/v1/jobs',
-      { config: { scope: 'admin' }, schema: { body: JobInput, response: { 201: one(Job) } } },
+      {
+        config: {
+          scope: 'admin',
+          problems: ['RESOURCE_NOT_FOUND', 'CONFLICT', 'LIMIT_EXCEEDED', 'INVALID_STATE'],
+        },
+        schema: { summary: 'Make a job', body: JobInput, response: { 201: one(Job) } },
+      },
       async (request, reply) =>
         reply.code(201).send({ data: await createJob(parts, callerOf(request), request.body) }),
     )
@@ -49,7 +55,10 @@ const single =
   (app: App) => {
     app.get(
       '/v1/jobs/:id',
-      { config: { scope: 'read' }, schema: { params: IdParams, response: { 200: one(Job) } } },
+      {
+        config: { scope: 'read' },
+        schema: { summary: 'One job, as it is now', params: IdParams, response: { 200: one(Job) } },
+      },
       async (request) => ({
         data: await found('job', request.params.id, async (id: JobId) =>
           parts.jobs.get(callerOf(request), id),
@@ -59,8 +68,13 @@ const single =
     app.patch(
       '/v1/jobs/:id',
       {
-        config: { scope: 'admin' },
-        schema: { params: IdParams, body: JobChange, response: { 200: one(Job) } },
+        config: { scope: 'admin', problems: ['CONFLICT', 'INVALID_STATE'] },
+        schema: {
+          summary: 'Change a job: a new version of it',
+          params: IdParams,
+          body: JobChange,
+          response: { 200: one(Job) },
+        },
       },
       async (request) => ({
         data: await changeJob(parts, callerOf(request), {
@@ -71,7 +85,14 @@ const single =
     )
     app.delete(
       '/v1/jobs/:id',
-      { config: { scope: 'admin' }, schema: { params: IdParams, response: { 204: gone } } },
+      {
+        config: { scope: 'admin', problems: ['OPERATION_IN_PROGRESS'] },
+        schema: {
+          summary: 'Remove a job; its backups stay',
+          params: IdParams,
+          response: { 204: gone },
+        },
+      },
       async (request, reply) => {
         await foundId('job', request.params.id, async (id: JobId) =>
           (await parts.jobs.remove(callerOf(request), id)) ? id : null,
@@ -89,6 +110,7 @@ const below =
       {
         config: { scope: 'read' },
         schema: {
+          summary: 'What a job was, newest first',
           params: IdParams,
           querystring: JobVersionQuery,
           response: { 200: many(JobVersion) },
@@ -106,8 +128,16 @@ const below =
     app.post(
       '/v1/jobs/:id/backups',
       {
-        config: { scope: 'backup' },
-        schema: { params: IdParams, body: BackupInput, response: { 202: one(Backup) } },
+        config: {
+          scope: 'backup',
+          problems: ['JOB_VERSION_NOT_FOUND', 'OPERATION_IN_PROGRESS', 'CONFLICT'],
+        },
+        schema: {
+          summary: 'Start a backup now',
+          params: IdParams,
+          body: BackupInput,
+          response: { 202: one(Backup) },
+        },
       },
       async (request, reply) => {
         const backup = await startBackup(parts, callerOf(request), {

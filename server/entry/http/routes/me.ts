@@ -9,7 +9,13 @@ export const meRoutes =
   (app: App) => {
     app.get(
       '/v1/me',
-      { config: { scope: 'read' }, schema: { response: { 200: one(Me) } } },
+      {
+        config: { scope: 'read' },
+        schema: {
+          summary: 'Who am I: the token, and its organization',
+          response: { 200: one(Me) },
+        },
+      },
       async (request) => ({ data: await organizations.me(callerOf(request)) }),
     )
   }

@@ -35,8 +35,23 @@ const asking =
       '/v1/open-requests',
       {
         // Which of them a purpose needs is looked at where it is known.
-        config: { scope: 'restore', or: 'download' },
-        schema: { body: OpenRequestInput, response: { 201: one(OpenRequest) } },
+        config: {
+          scope: 'restore',
+          or: 'download',
+          problems: [
+            'RESOURCE_NOT_FOUND',
+            'INVALID_STATE',
+            'LIMIT_EXCEEDED',
+            'STORAGE_UNAVAILABLE',
+            'DAMAGED',
+            'MISSING_OBJECT',
+          ],
+        },
+        schema: {
+          summary: "Ask the holder of a customer's key to open packs",
+          body: OpenRequestInput,
+          response: { 201: one(OpenRequest) },
+        },
       },
       async (request, reply) => {
         const made = await within(reply, READING, async (stop) =>
@@ -48,8 +63,13 @@ const asking =
     app.post(
       '/v1/open-requests/:id/approve',
       {
-        config: { scope: 'keys' },
-        schema: { params: IdParams, body: ApprovalInput, response: { 200: one(OpenRequest) } },
+        config: { scope: 'keys', problems: ['INVALID_STATE'] },
+        schema: {
+          summary: 'Give the keys that were asked for, sealed to the opener',
+          params: IdParams,
+          body: ApprovalInput,
+          response: { 200: one(OpenRequest) },
+        },
       },
       async (request) => ({
         data: await approveRequest(parts, callerOf(request), {
@@ -68,7 +88,11 @@ const looking =
       '/v1/open-requests',
       {
         config: { scope: 'read' },
-        schema: { querystring: OpenRequestQuery, response: { 200: many(OpenRequest) } },
+        schema: {
+          summary: 'List open requests',
+          querystring: OpenRequestQuery,
+          response: { 200: many(OpenRequest) },
+        },
       },
       async (request) => {
         const page = pageRequest(request.query, SORTABLE)
@@ -80,17 +104,27 @@ const looking =
       '/v1/open-requests/:id',
       {
         config: { scope: 'read' },
-        schema: { params: IdParams, response: { 200: one(OpenRequest) } },
+        schema: {
+          summary: 'One open request, with what its approver has to verify',
+          params: IdParams,
+          response: { 200: one(OpenRequest) },
+        },
       },
       async (request) => ({
         data: await showRequest(parts, callerOf(request), request.params.id),
       }),
     )
+  }
+
+const packs =
+  ({ openRequests }: OpenRequestParts): Routes =>
+  (app: App) => {
     app.get(
       '/v1/open-requests/:id/packs',
       {
         config: { scope: 'read' },
         schema: {
+          summary: 'The packs of an open request, page by page',
           params: IdParams,
           querystring: OpenRequestPackQuery,
           response: { 200: many(OpenRequestPack) },
@@ -121,5 +155,5 @@ const looking =
 export const openRequestRoutes =
   (parts: OpenRequestParts): Routes =>
   async (app: App) => {
-    for (const add of [asking(parts), looking(parts)]) await add(app)
+    for (const add of [asking(parts), looking(parts), packs(parts)]) await add(app)
   }

@@ -17,14 +17,24 @@ export const organizationRoutes =
   (app: App) => {
     app.get(
       '/v1/organization',
-      { config: { scope: 'read' }, schema: { response: { 200: one(Organization) } } },
+      {
+        config: { scope: 'read' },
+        schema: {
+          summary: 'The organization, its limits, its recovery key',
+          response: { 200: one(Organization) },
+        },
+      },
       async (request) => ({ data: await parts.organization.get(callerOf(request)) }),
     )
     app.patch(
       '/v1/organization',
       {
         config: { scope: 'admin', of: 'organization' },
-        schema: { body: OrganizationChange, response: { 200: one(Organization) } },
+        schema: {
+          summary: "Change the organization's name and limits",
+          body: OrganizationChange,
+          response: { 200: one(Organization) },
+        },
       },
       async (request) => ({
         data: await parts.organization.change(callerOf(request), request.body),
@@ -34,7 +44,11 @@ export const organizationRoutes =
       '/v1/organization/recovery',
       {
         config: { scope: 'read' },
-        schema: { querystring: RecoveryQuery, response: { 200: RecoveryAnswer } },
+        schema: {
+          summary: 'What the holder of the recovery kit has to know, vault by vault',
+          querystring: RecoveryQuery,
+          response: { 200: RecoveryAnswer },
+        },
       },
       async (request) => {
         const page = pageRequest(request.query, ['created_at'])
@@ -47,7 +61,11 @@ export const organizationRoutes =
       '/v1/organization/recovery/confirm',
       {
         config: { scope: 'admin', of: 'organization' },
-        schema: { body: KitConfirmation, response: { 200: one(Organization) } },
+        schema: {
+          summary: 'Prove that the recovery kit is at hand',
+          body: KitConfirmation,
+          response: { 200: one(Organization) },
+        },
       },
       async (request) => ({ data: await confirmKit(parts, callerOf(request), request.body) }),
     )

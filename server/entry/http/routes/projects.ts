@@ -10,14 +10,18 @@ import { listAnswer } from '../lists.ts'
 
 const SORTABLE = ['created_at', 'name']
 
-export const projectRoutes =
+const collection =
   (projects: Projects): Routes =>
   (app: App) => {
     app.get(
       '/v1/projects',
       {
         config: { scope: 'read' },
-        schema: { querystring: ProjectQuery, response: { 200: many(Project) } },
+        schema: {
+          summary: 'List projects',
+          querystring: ProjectQuery,
+          response: { 200: many(Project) },
+        },
       },
       async (request) => {
         const page = pageRequest(request.query, SORTABLE)
@@ -28,15 +32,23 @@ export const projectRoutes =
     app.post(
       '/v1/projects',
       {
-        config: { scope: 'admin', of: 'organization' },
-        schema: { body: ProjectInput, response: { 201: one(Project) } },
+        config: { scope: 'admin', of: 'organization', problems: ['CONFLICT', 'LIMIT_EXCEEDED'] },
+        schema: { summary: 'Make a project', body: ProjectInput, response: { 201: one(Project) } },
       },
       async (request, reply) =>
         reply.code(201).send({ data: await projects.add(callerOf(request), request.body) }),
     )
+  }
+
+const single =
+  (projects: Projects): Routes =>
+  (app: App) => {
     app.get(
       '/v1/projects/:id',
-      { config: { scope: 'read' }, schema: { params: IdParams, response: { 200: one(Project) } } },
+      {
+        config: { scope: 'read' },
+        schema: { summary: 'One project', params: IdParams, response: { 200: one(Project) } },
+      },
       async (request) => ({
         data: await found('project', request.params.id, async (id: ProjectId) =>
           projects.get(callerOf(request), id),
@@ -46,8 +58,13 @@ export const projectRoutes =
     app.patch(
       '/v1/projects/:id',
       {
-        config: { scope: 'admin' },
-        schema: { params: IdParams, body: ProjectChange, response: { 200: one(Project) } },
+        config: { scope: 'admin', problems: ['CONFLICT'] },
+        schema: {
+          summary: 'Change a project',
+          params: IdParams,
+          body: ProjectChange,
+          response: { 200: one(Project) },
+        },
       },
       async (request) => ({
         data: await found('project', request.params.id, async (id: ProjectId) =>
@@ -58,8 +75,12 @@ export const projectRoutes =
     app.delete(
       '/v1/projects/:id',
       {
-        config: { scope: 'admin', of: 'organization' },
-        schema: { params: IdParams, response: { 204: gone } },
+        config: { scope: 'admin', of: 'organization', problems: ['RESOURCE_HAS_DEPENDENCIES'] },
+        schema: {
+          summary: 'Remove a project that no server is in; its tokens go with it',
+          params: IdParams,
+          response: { 204: gone },
+        },
       },
       async (request, reply) => {
         await foundId('project', request.params.id, async (id: ProjectId) =>
@@ -68,4 +89,11 @@ export const projectRoutes =
         return reply.code(204).send(null)
       },
     )
+  }
+
+export const projectRoutes =
+  (projects: Projects): Routes =>
+  async (app: App) => {
+    await collection(projects)(app)
+    await single(projects)(app)
   }

@@ -35,8 +35,24 @@ const starting =
     app.post(
       '/v1/backups/:id/restore',
       {
-        config: { scope: 'restore' },
-        schema: { params: IdParams, body: RestoreInput, response: { 201: one(Restore) } },
+        config: {
+          scope: 'restore',
+          problems: [
+            'INVALID_STATE',
+            'OPERATION_IN_PROGRESS',
+            'KEY_REQUIRED',
+            'LIMIT_EXCEEDED',
+            'STORAGE_UNAVAILABLE',
+            'DAMAGED',
+            'MISSING_OBJECT',
+          ],
+        },
+        schema: {
+          summary: 'Restore files of a backup onto a server',
+          params: IdParams,
+          body: RestoreInput,
+          response: { 201: one(Restore) },
+        },
       },
       async (request, reply) => {
         const wanted = { backup: request.params.id, ...request.body }
@@ -56,7 +72,11 @@ const looking =
       '/v1/restores',
       {
         config: { scope: 'read' },
-        schema: { querystring: RestoreQuery, response: { 200: many(Restore) } },
+        schema: {
+          summary: 'List restores',
+          querystring: RestoreQuery,
+          response: { 200: many(Restore) },
+        },
       },
       async (request) => {
         const page = pageRequest(request.query, SORTABLE)
@@ -66,7 +86,10 @@ const looking =
     )
     app.get(
       '/v1/restores/:id',
-      { config: { scope: 'read' }, schema: { params: IdParams, response: { 200: one(Restore) } } },
+      {
+        config: { scope: 'read' },
+        schema: { summary: 'One restore', params: IdParams, response: { 200: one(Restore) } },
+      },
       async (request) => ({
         data: await found('restore', request.params.id, async (id: RestoreId) =>
           restores.get(callerOf(request), id),
@@ -76,8 +99,8 @@ const looking =
     app.post(
       '/v1/restores/:id/cancel',
       {
-        config: { scope: 'restore' },
-        schema: { params: IdParams, response: { 200: one(Restore) } },
+        config: { scope: 'restore', problems: ['INVALID_STATE'] },
+        schema: { summary: 'Cancel a restore', params: IdParams, response: { 200: one(Restore) } },
       },
       async (request) => ({
         data: await cancelRestore(parts, callerOf(request), request.params.id),
@@ -92,9 +115,14 @@ const following =
     app.get(
       '/v1/restores/:id/events',
       {
-        config: { scope: 'read' },
+        config: { scope: 'read', problems: ['LIMIT_EXCEEDED'] },
         exposeHeadRoute: false,
-        schema: { params: IdParams, headers: StreamHeaders, response: streamed },
+        schema: {
+          summary: 'Follow a restore: server-sent events until it is over',
+          params: IdParams,
+          headers: StreamHeaders,
+          response: streamed,
+        },
       },
       async (request, reply) => {
         const caller = callerOf(request)
@@ -113,7 +141,13 @@ const following =
       {
         config: { scope: 'read' },
         exposeHeadRoute: false,
-        schema: { params: IdParams, querystring: LogQuery, response: logged },
+        schema: {
+          summary:
+            'The log of a restore, file by file, oldest line first; or all of it as a text file',
+          params: IdParams,
+          querystring: LogQuery,
+          response: logged,
+        },
       },
       async (request, reply) => {
         const id = await foundId('restore', request.params.id, async (each: RestoreId) =>

@@ -28,7 +28,11 @@ const collection =
       '/v1/servers',
       {
         config: { scope: 'read' },
-        schema: { querystring: ServerQuery, response: { 200: many(Server) } },
+        schema: {
+          summary: 'List servers',
+          querystring: ServerQuery,
+          response: { 200: many(Server) },
+        },
       },
       async (request) => {
         const page = pageRequest(request.query, SORTABLE)
@@ -39,8 +43,12 @@ const collection =
     app.post(
       '/v1/servers',
       {
-        config: { scope: 'admin' },
-        schema: { body: ServerInput, response: { 201: one(Server) } },
+        config: { scope: 'admin', problems: ['CONFLICT', 'LIMIT_EXCEEDED', 'RESOURCE_NOT_FOUND'] },
+        schema: {
+          summary: 'Make a server; its agent is enrolled with a token of its own',
+          body: ServerInput,
+          response: { 201: one(Server) },
+        },
       },
       async (request, reply) => {
         const server = await addServer(parts, callerOf(request), request.body)
@@ -56,7 +64,7 @@ const single =
       '/v1/servers/:id',
       {
         config: { scope: 'read' },
-        schema: { params: IdParams, response: { 200: one(Server) } },
+        schema: { summary: 'One server', params: IdParams, response: { 200: one(Server) } },
       },
       async (request) => ({
         data: await found('server', request.params.id, async (id: ServerId) =>
@@ -67,8 +75,13 @@ const single =
     app.patch(
       '/v1/servers/:id',
       {
-        config: { scope: 'admin' },
-        schema: { params: IdParams, body: ServerChange, response: { 200: one(Server) } },
+        config: { scope: 'admin', problems: ['CONFLICT'] },
+        schema: {
+          summary: 'Change a server',
+          params: IdParams,
+          body: ServerChange,
+          response: { 200: one(Server) },
+        },
       },
       async (request) => ({
         data: await changeServer(parts, callerOf(request), {
@@ -79,7 +92,14 @@ const single =
     )
     app.delete(
       '/v1/servers/:id',
-      { config: { scope: 'admin' }, schema: { params: IdParams, response: { 204: gone } } },
+      {
+        config: { scope: 'admin', problems: ['RESOURCE_HAS_DEPENDENCIES'] },
+        schema: {
+          summary: 'Remove a server without jobs; its backups stay',
+          params: IdParams,
+          response: { 204: gone },
+        },
+      },
       async (request, reply) => {
         await removeServer(parts, callerOf(request), request.params.id)
         return reply.code(204).send(null)
@@ -94,7 +114,11 @@ const agents =
       '/v1/servers/:id/revoke',
       {
         config: { scope: 'admin' },
-        schema: { params: IdParams, response: { 200: one(Server) } },
+        schema: {
+          summary: "Shut the server's agent out until it is enrolled again",
+          params: IdParams,
+          response: { 200: one(Server) },
+        },
       },
       async (request) => ({
         data: await revokeServer(parts, callerOf(request), request.params.id),
@@ -103,8 +127,13 @@ const agents =
     app.post(
       '/v1/servers/:id/enrollment-tokens',
       {
-        config: { scope: 'admin' },
-        schema: { params: IdParams, body: EnrollmentInput, response: { 201: one(Enrollment) } },
+        config: { scope: 'admin', problems: ['INVALID_STATE'] },
+        schema: {
+          summary: 'Make a one-time token, and the command that enrols the agent with it',
+          params: IdParams,
+          body: EnrollmentInput,
+          response: { 201: one(Enrollment) },
+        },
       },
       async (request, reply) => {
         const made = await makeEnrollment(parts, callerOf(request), {

@@ -28,7 +28,11 @@ const collection =
       '/v1/storages',
       {
         config: { scope: 'read' },
-        schema: { querystring: StorageQuery, response: { 200: many(Storage) } },
+        schema: {
+          summary: 'List storages, without their credentials',
+          querystring: StorageQuery,
+          response: { 200: many(Storage) },
+        },
       },
       async (request) => {
         const page = pageRequest(request.query, SORTABLE)
@@ -42,8 +46,16 @@ const collection =
     app.post(
       '/v1/storages',
       {
-        config: { scope: 'admin', of: 'organization' },
-        schema: { body: StorageInput, response: { 201: one(Storage) } },
+        config: {
+          scope: 'admin',
+          of: 'organization',
+          problems: ['CONFLICT', 'STORAGE_UNAVAILABLE'],
+        },
+        schema: {
+          summary: 'Add a storage, after a test of it',
+          body: StorageInput,
+          response: { 201: one(Storage) },
+        },
       },
       async (request, reply) =>
         reply.code(201).send({ data: await addStorage(parts, callerOf(request), request.body) }),
@@ -55,7 +67,10 @@ const single =
   (app: App) => {
     app.get(
       '/v1/storages/:id',
-      { config: { scope: 'read' }, schema: { params: IdParams, response: { 200: one(Storage) } } },
+      {
+        config: { scope: 'read' },
+        schema: { summary: 'One storage', params: IdParams, response: { 200: one(Storage) } },
+      },
       async (request) => ({
         data: await found('storage', request.params.id, async (id: StorageId) =>
           parts.storages.get(callerOf(request), id),
@@ -65,8 +80,17 @@ const single =
     app.patch(
       '/v1/storages/:id',
       {
-        config: { scope: 'admin', of: 'organization' },
-        schema: { params: IdParams, body: StorageChange, response: { 200: one(Storage) } },
+        config: {
+          scope: 'admin',
+          of: 'organization',
+          problems: ['CONFLICT', 'STORAGE_UNAVAILABLE'],
+        },
+        schema: {
+          summary: 'Change a storage, after a test of what is new',
+          params: IdParams,
+          body: StorageChange,
+          response: { 200: one(Storage) },
+        },
       },
       async (request) => ({
         data: await changeStorage(parts, callerOf(request), {
@@ -78,8 +102,12 @@ const single =
     app.delete(
       '/v1/storages/:id',
       {
-        config: { scope: 'admin', of: 'organization' },
-        schema: { params: IdParams, response: { 204: gone } },
+        config: { scope: 'admin', of: 'organization', problems: ['RESOURCE_HAS_DEPENDENCIES'] },
+        schema: {
+          summary: 'Remove a storage that nothing uses',
+          params: IdParams,
+          response: { 204: gone },
+        },
       },
       async (request, reply) => {
         await foundId('storage', request.params.id, async (id: StorageId) =>
@@ -88,11 +116,20 @@ const single =
         return reply.code(204).send(null)
       },
     )
+  }
+
+const testing =
+  (parts: StorageParts): Routes =>
+  (app: App) => {
     app.post(
       '/v1/storages/:id/test',
       {
         config: { scope: 'admin', of: 'organization' },
-        schema: { params: IdParams, response: { 200: one(StorageReport) } },
+        schema: {
+          summary: 'Write, read back, overwrite and delete there, and report what it can do',
+          params: IdParams,
+          response: { 200: one(StorageReport) },
+        },
       },
       async (request) => ({
         data: await testStorage(parts, callerOf(request), request.params.id),
@@ -105,4 +142,5 @@ export const storageRoutes =
   async (app: App) => {
     await collection(parts)(app)
     await single(parts)(app)
+    await testing(parts)(app)
   }

@@ -17,7 +17,11 @@ export const tokenRoutes =
       '/v1/tokens',
       {
         config: { scope: 'read' },
-        schema: { querystring: TokenQuery, response: { 200: many(Token) } },
+        schema: {
+          summary: 'List tokens, without their secrets',
+          querystring: TokenQuery,
+          response: { 200: many(Token) },
+        },
       },
       async (request) => {
         const page = pageRequest(request.query, SORTABLE)
@@ -28,15 +32,22 @@ export const tokenRoutes =
     app.post(
       '/v1/tokens',
       {
-        config: { scope: 'admin' },
-        schema: { body: TokenInput, response: { 201: one(NewToken) } },
+        config: { scope: 'admin', problems: ['RESOURCE_NOT_FOUND', 'LIMIT_EXCEEDED'] },
+        schema: {
+          summary: 'Make a token; its secret is shown once',
+          body: TokenInput,
+          response: { 201: one(NewToken) },
+        },
       },
       async (request, reply) =>
         reply.code(201).send({ data: await makeToken(parts, callerOf(request), request.body) }),
     )
     app.delete(
       '/v1/tokens/:id',
-      { config: { scope: 'admin' }, schema: { params: IdParams, response: { 204: gone } } },
+      {
+        config: { scope: 'admin' },
+        schema: { summary: 'Revoke a token', params: IdParams, response: { 204: gone } },
+      },
       async (request, reply) => {
         await foundId('token', request.params.id, async (id: TokenId) =>
           (await parts.issued.revoke(callerOf(request), id)) ? id : null,
