@@ -18,6 +18,7 @@ import type { Plane } from './entry/cli/plane.ts'
 import { type Actions, runProgram } from './entry/cli/program.ts'
 import { type Served, serve } from './entry/cli/serve.ts'
 import { up } from './entry/cli/up.ts'
+import { startOwnWork } from './entry/own-work.ts'
 import { type App, buildApp, type Routes } from './entry/http/app.ts'
 import { listenOn } from './entry/http/listen.ts'
 import { apiRoutes } from './entry/http/routes.ts'
@@ -93,6 +94,14 @@ const routesOf = async (
   const checkDatabase = async (): Promise<void> => ping(database.db)
   const { reading, openRequests, restores, stores } = parts
   const browsing = createBrowsing({ reading, stores })
+  const world = { clock: systemClock, random: systemRandom, log }
+  const wakeWorker = (): void => worker.wake()
+  const downloading = {
+    ...{ ...browsing, ...world },
+    ...{ openRequests, downloads: resources.downloads, wakeWorker },
+  }
+  const worker = startOwnWork(downloading)
+  owned.defer(async () => worker.close())
   const following = await createFollowing({ news: newsIn(database.sql), clock: systemClock, log })
   owned.defer(async () => following.close())
   const routes = apiRoutes({
@@ -110,7 +119,7 @@ const routesOf = async (
     browsing,
     details: createDetails(browsing, { clock: systemClock, log }),
     following,
-    downloads: { ...browsing, openRequests, clock: systemClock, random: systemRandom },
+    downloading,
   })
   return [...routes, gate.routes]
 }

@@ -29,12 +29,13 @@ export type SignedBackup = {
 }
 
 export type ReadBackup = SignedBackup & {
+  readonly access: Access
   readonly objects: ObjectReader
   readonly tree: TreeOf
 }
 
 /** What opens content: a managed identity is used where nothing else is given. */
-export type OpenPack = (preamble: Uint8Array, facts: ObjectFacts) => OpenedPreamble
+export type OpenPack = (preamble: Uint8Array, facts: ObjectFacts) => Promise<OpenedPreamble>
 
 const MAX_SECRET = 64 * KiB
 const MAX_RECORD = MiB
@@ -120,7 +121,7 @@ const accessOf = (place: Place, { list, openPack, chain }: Openers, stop: AbortS
     },
     locate: async (facts) => locate(place, facts),
     openPreamble: async (preamble, facts) => {
-      if (parseKey(facts.key)?.kind === 'pack') return Promise.resolve(openPack(preamble, facts))
+      if (parseKey(facts.key)?.kind === 'pack') return openPack(preamble, facts)
       try {
         return await Promise.resolve(openPreamble(preamble, [list], `the object ${facts.key}`))
       } catch (error) {
@@ -135,10 +136,10 @@ const withoutKey = (key: string): Error =>
 
 const managed =
   (content: Identity | null, chain: Chain): OpenPack =>
-  (preamble, { key }) => {
+  async (preamble, { key }) => {
     if (content === null) throw withoutKey(key)
     try {
-      return openPreamble(preamble, [content], `the object ${key}`)
+      return await Promise.resolve(openPreamble(preamble, [content], `the object ${key}`))
     } catch (error) {
       throw ownError(error, [content, chain], key)
     }
@@ -176,7 +177,7 @@ export const readerOf = async (
   const access = accessOf({ parts, committed }, openers, stop)
   const objects = over(createObjectReader({ vault: committed.vault, access }))
   const tree = { objects, packs: createPackRows(objects, body.packs), fence: body.fence }
-  return { ...signed, objects, tree }
+  return { ...signed, access, objects, tree }
 }
 
 /** Both. `STORAGE_UNAVAILABLE` where the world failed. */

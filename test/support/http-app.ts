@@ -7,6 +7,7 @@ import type { RecoveryKit } from '#shared/format/recovery-kit.ts'
 import { secret } from '#shared/secret.ts'
 import type { Log } from '#shared/world.ts'
 import { type App, buildApp } from '#server/entry/http/app.ts'
+import { startOwnWork } from '#server/entry/own-work.ts'
 import { apiRoutes } from '#server/entry/http/routes.ts'
 import { bootstrap } from '#server/flow/bootstrap.ts'
 import { PATIENCE } from '#server/flow/change-storage.ts'
@@ -143,6 +144,12 @@ export const startTestApp = async (
   const { reading, openRequests, restores, stores } = agents
   const browsing = createBrowsing({ reading, stores })
   const news = newsIn(database.sql)
+  const wakeWorker = (): void => worker.wake()
+  const downloading = {
+    ...{ ...browsing, ...world, log: quiet },
+    ...{ openRequests, downloads: resources.downloads, wakeWorker },
+  }
+  const worker = startOwnWork(downloading)
   const parts = {
     ...resources,
     ...{ reading, openRequests, restores, stores },
@@ -163,7 +170,7 @@ export const startTestApp = async (
     },
     browsing,
     details: createDetails(browsing, { clock: systemClock, log: quiet }),
-    downloads: { ...browsing, openRequests, clock: systemClock, random: systemRandom },
+    downloading,
     following: await createFollowing({ news, clock: systemClock, log: quiet }),
   }
   const app = await buildApp(
@@ -178,6 +185,7 @@ export const startTestApp = async (
       ...apiRoutes(parts),
       (added) => {
         added.addHook('onClose', async () => {
+          await worker.close()
           stores.close()
           return Promise.resolve()
         })

@@ -115,7 +115,8 @@ const cursorPlace = (cursor: string | undefined): { readonly after?: Place } => 
 const notFound = (resource: string, path: Bytes): Failure =>
   fail('RESOURCE_NOT_FOUND', { resource, id: showPath(path) })
 
-const entryAt = async (tree: TreeOf, path: Bytes): Promise<SegmentLine | null> => {
+/** The entry of a path other than `/`; `null` where there is none. Throws where that part of the tree is lost. */
+export const entryAt = async (tree: TreeOf, path: Bytes): Promise<SegmentLine | null> => {
   const range: Range = { at: 'entry', ...placeOf(path) }
   for await (const part of walkTree(tree, range, 0)) {
     if (part.part === 'lost') throw part.failure

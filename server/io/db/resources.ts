@@ -17,11 +17,14 @@ import type {
 } from '../../ports.ts'
 import type { Idempotency } from '../../ports/idempotency.ts'
 import type { OwnOrganization } from '../../ports/organization.ts'
+import type { Downloads } from '../../ports/downloads.ts'
 import type { Followable, Logs } from '../../ports/following.ts'
 import type { IssuedTokens, Projects } from '../../ports/tokens.ts'
 import type { Sealing } from '../secrets.ts'
 import { backupsIn } from './backups/backups.ts'
 import { credentialSealing } from './credentials.ts'
+import { downloadsIn } from './downloads/downloads.ts'
+import { followedDownloads } from './downloads/followed-downloads.ts'
 import { encryptionKeysIn, identityPurpose, type MakeIdentity } from './encryption-keys.ts'
 import { enrollmentTokensIn } from './enrollment-tokens.ts'
 import { firstStartIn } from './first-start.ts'
@@ -53,8 +56,13 @@ export type Resources = {
   readonly backups: Backups
   readonly firstStart: FirstStart
   readonly idempotency: Idempotency
+  readonly downloads: Downloads
   /** What can be followed while it runs, and the logs of it. */
-  readonly followed: { readonly backups: Followable; readonly restores: Followable }
+  readonly followed: {
+    readonly backups: Followable
+    readonly restores: Followable
+    readonly downloads: Followable
+  }
   readonly logs: { readonly backups: Logs; readonly restores: Logs }
 }
 
@@ -102,9 +110,14 @@ export const resourcesIn = (db: Kysely<Schema>, world: World): Resources => {
     enrollments: enrollmentTokensIn(db, { random, makeId }),
     jobs: jobsIn(db, { makeId }),
     backups: backupsIn(db, makeId),
-    followed: { backups: followedBackups(db), restores: followedRestores(db) },
+    followed: {
+      backups: followedBackups(db),
+      restores: followedRestores(db),
+      downloads: followedDownloads(db),
+    },
     logs: { backups: logsIn(db, NAMES.backup), restores: logsIn(db, NAMES.restore) },
     idempotency: idempotencyIn(db, { sealing: world.sealing, makeId }),
+    downloads: downloadsIn(db, { makeId }),
     firstStart: firstStartIn(db, { random, makeId, storages, keys }),
   }
 }
