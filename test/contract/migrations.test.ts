@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Migration, migrate, readMigrations } from '#server/io/db/migrate.ts'
 import { type Database, openDatabase } from '#server/io/db/open.ts'
 import { type ProbeAddress, ensureDatabase } from '#server/io/db/probe.ts'
+import { id } from '../support/agent-world.ts'
 import { testDatabase } from '../support/database-template.ts'
 import { hasDebianPostgres, startDebianPostgres } from '../support/debian-postgres.ts'
 import { memoryLog } from '../support/log.ts'
@@ -116,6 +117,29 @@ const suite = (start: () => Promise<Server>): void => {
       code: 'DATABASE_INCOMPATIBLE',
       message: expect.stringContaining('migration 2') as string,
     })
+  })
+
+  test('jobs of the start become first versions that say all that the jobs were', async () => {
+    const [database] = await empty()
+    const known = await readMigrations()
+    await migrate(database!.db, memoryLog(), known.slice(0, 1))
+    const [org, server, storage, key, job] = Array.from({ length: 5 }, () => id())
+    const script = `
+      insert into organizations (id, name) values ('${org}', 'o');
+      insert into servers (id, org_id, name, type) values ('${server}', '${org}', 's', 'agent');
+      insert into storages (id, org_id, name, provider, endpoint, region, bucket, sealed_credentials)
+        values ('${storage}', '${org}', 's', 'p', 'e', 'r', 'b', '');
+      insert into encryption_keys (id, org_id, name, type, recipient)
+        values ('${key}', '${org}', 'k', 'customer', 'r');
+      insert into jobs (id, org_id, server_id, storage_id, encryption_key_id, name, external_id)
+        values ('${job}', '${org}', '${server}', '${storage}', '${key}', 'j', 'x');
+      insert into job_versions (job_id, version, org_id, sources) values ('${job}', 1, '${org}', '[]')`
+    await sql.raw(script).execute(database!.db)
+    expect(await migrate(database!.db, memoryLog())).toBe(known.length - 1)
+    const versions = await database!.db.selectFrom('job_versions').selectAll().execute()
+    expect(versions).toMatchObject([
+      { version: 1, name: 'j', storage_id: storage, encryption_key_id: key, external_id: 'x' },
+    ])
   })
 
   test('what is due by hf_now() is found through an index', async () => {
