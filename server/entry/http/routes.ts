@@ -1,5 +1,6 @@
 /** All routes of the API, in one list: what is served is what is documented and what the tests walk through. */
 import type { Routes } from './app.ts'
+import { documentRoutes } from './openapi/document.ts'
 import { backupEventRoutes } from './routes/backup-events.ts'
 import { backupRoutes } from './routes/backups.ts'
 import { downloadRoutes } from './routes/downloads.ts'
@@ -36,6 +37,7 @@ export type ApiParts = PartsOf<typeof organizationRoutes> &
   }
 
 export const apiRoutes = (parts: ApiParts): Routes[] => [
+  documentRoutes(parts.health.version),
   healthRoutes(parts.health),
   meRoutes(parts.organizations),
   organizationRoutes(parts),
