@@ -22,9 +22,9 @@ export type Source = {
 }
 
 const FOLDERS = 6
-const SMALL = 40
-const LARGE = 9
-/** Of 2 to 8 MiB each, so some 45 MiB and three packs; every change writes all of them anew. */
+const SMALL = 20
+const LARGE = 8
+/** Of 2 to 8 MiB each, so some 40 MiB and at least three packs; every change writes all of them anew. */
 const LEAST = 2 * MiB
 const SPREAD = 6 * MiB
 
