@@ -13,6 +13,8 @@ export type Config = {
   readonly token: string | null
   readonly threads: number
   readonly patience: Patience
+  /** File of the local policy. */
+  readonly policy: string
 }
 
 const MOST_THREADS = 64
@@ -57,6 +59,7 @@ export const readConfig = (): Config => {
     logLevel: levelOf(env['HOLDFAST_LOG_LEVEL']),
     token: env['HOLDFAST_ENROLMENT_TOKEN'] ?? null,
     threads: threadsOf(env['HOLDFAST_THREADS']),
+    policy: env['HOLDFAST_POLICY'] ?? '/etc/holdfast/policy.json',
     patience: patienceOf(seconds('HOLDFAST_PATIENCE'), seconds('HOLDFAST_UPLOAD_IDLE')),
   })
 }

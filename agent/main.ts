@@ -1,5 +1,6 @@
 /** holdfast-agent: a table of commands, and the only file that sees both io and flows. */
 import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { fail } from '#shared/errors.ts'
 import { readConfig, type Config } from './config.ts'
@@ -7,14 +8,18 @@ import { enrollOptions, runEnroll } from './entry/cli/enroll.ts'
 import { exitCodeOf, lineOf } from './entry/cli/exit-codes.ts'
 import { handedCommand } from './entry/cli/handed.ts'
 import { openCommand } from './entry/cli/open.ts'
-import { runAgent, stateOption } from './entry/cli/run.ts'
+import { policyLines, policyOptions } from './entry/cli/policy.ts'
+import { placesFrom, runAgent } from './entry/cli/run.ts'
 import { status } from './entry/cli/status.ts'
+import { type Allow, formatPolicy } from './core/policy.ts'
+import { createGuard } from './flow/guard.ts'
 import { machineFacts } from './io/facts.ts'
 import { httpPut } from './io/http-put.ts'
 import { lockFolder } from './io/lock.ts'
 import { lineLog } from './io/log.ts'
 import { boundNursery } from './io/memory.ts'
 import { nodeFileSystem } from './io/node-fs.ts'
+import { policyFile, trustOf, writePolicy } from './io/policy-file.ts'
 import { openWorld, restoreWorld } from './io/restore-world.ts'
 import { stateFolder } from './io/state-folder.ts'
 import { readSecret, terminalAsk } from './io/terminal.ts'
@@ -22,8 +27,10 @@ import { poolOf } from './io/workers.ts'
 import { eventLoopTurn, systemClock, systemRandom } from './io/world.ts'
 import { dialWebSocket } from './io/ws-dial.ts'
 import type { World } from './ports.ts'
+import type { Policies } from './ports/policy.ts'
 
 const VERSION = '0.1.0'
+const PROGRAM = fileURLToPath(import.meta.url)
 
 type Command = (args: readonly string[], config: Config, stop: AbortSignal) => Promise<number>
 
@@ -40,8 +47,17 @@ const tokenFrom = (file: string | null, config: Config): string => {
   return token
 }
 
+/** The policies in this file, after it was written where that was asked for. Throws where none can be used. */
+const policiesIn = (file: string, allow: Allow | null): Policies => {
+  const policies = policyFile(file, trustOf(PROGRAM))
+  if (allow !== null) writePolicy(file, formatPolicy(allow))
+  policies.read()
+  return policies
+}
+
 const enroll: Command = async (args, config) => {
   const options = enrollOptions(args)
+  const policies = policiesIn(options.policy ?? config.policy, options.allow)
   const folder = options.state ?? config.state
   const lock = await lockFolder(folder)
   try {
@@ -53,6 +69,7 @@ const enroll: Command = async (args, config) => {
       token: tokenFrom(options.tokenFile, config),
       show: (text) => process.stdout.write(text),
       ask: terminalAsk(),
+      policy: policies.read(),
     })
   } finally {
     await lock.release()
@@ -60,7 +77,8 @@ const enroll: Command = async (args, config) => {
 }
 
 const run: Command = async (args, config, stop) => {
-  const folder = stateOption(args) ?? config.state
+  const { state: folder, policy } = placesFrom(args, config)
+  const guard = createGuard(policiesIn(policy, null))
   const lock = await lockFolder(folder)
   boundNursery()
   const put = httpPut(config.patience)
@@ -76,7 +94,7 @@ const run: Command = async (args, config, stop) => {
       sealers: poolOf(config.threads),
       fs: nodeFileSystem,
       restoring: restoreWorld(config.threads),
-      mayRestoreTo: () => null,
+      guard,
     }
     await runAgent(parts, stop)
     return 0
@@ -96,10 +114,17 @@ const isRunning = async (folder: string): Promise<boolean> => {
 }
 
 const showStatus: Command = async (args, config) => {
-  const folder = stateOption(args, 'holdfast-agent status [--state FOLDER]') ?? config.state
+  const { state: folder } = placesFrom(args, config, 'holdfast-agent status [--state FOLDER]')
   const text = status({ state: stateFolder(folder), folder, isRunning: await isRunning(folder) })
   process.stdout.write(text)
   return 0
+}
+
+const showPolicy: Command = async (args, config) => {
+  const options = policyOptions(args)
+  const policy = policiesIn(options.policy ?? config.policy, options.allow).read()
+  process.stdout.write(`${policyLines(policy).join('\n')}\n`)
+  return Promise.resolve(0)
 }
 
 /** What `holdfast open` starts: reads a vault with an identity, without a control plane. */
@@ -137,6 +162,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   enroll,
   run,
   status: showStatus,
+  policy: showPolicy,
   open,
   handed,
 }

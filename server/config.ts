@@ -119,6 +119,7 @@ export const placesIn = (data: string): Readonly<Record<PlaceName, string>> => (
   s3: join(data, 's3'),
   s3Credentials: join(data, 's3-credentials'),
   agent: join(data, 'agent'),
+  agentPolicy: join(data, 'agent-policy.json'),
   logs: join(data, 'logs'),
 })
 
@@ -132,4 +133,5 @@ type PlaceName =
   | 's3'
   | 's3Credentials'
   | 'agent'
+  | 'agentPolicy'
   | 'logs'

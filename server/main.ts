@@ -223,6 +223,7 @@ const runUp: Actions['up'] = async (flags: Flags, options) => {
       agent: {
         program: AGENT,
         state: places.agent,
+        policy: places.agentPolicy,
         log: join(config.data, 'agent.log'),
         pid: join(config.data, 'agent.pid'),
         environment: agentEnvironment(),

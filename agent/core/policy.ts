@@ -4,7 +4,7 @@
  */
 import { fail, type Failure } from '#shared/errors.ts'
 import { type Bytes, isDir } from '#shared/format/tree-order.ts'
-import { parser, type Static, Type } from '#shared/schema.ts'
+import { parser, Type } from '#shared/schema.ts'
 import { normalise } from './sources.ts'
 
 const paths = Type.Array(Type.String({ minLength: 1, maxLength: 4096 }), { maxItems: 1000 })
@@ -14,7 +14,6 @@ const PolicyFile = Type.Object(
   { version: Type.Literal(1), sources: paths, restores: paths },
   { additionalProperties: false },
 )
-type PolicyFile = Static<typeof PolicyFile>
 
 export type Kind = 'source' | 'restore'
 
@@ -63,7 +62,10 @@ export const parsePolicy = (file: string, text: string): Policy => {
   return { file, sources: rootsOf(sources), restores: rootsOf(restores) }
 }
 
-export const formatPolicy = ({ sources, restores }: Omit<PolicyFile, 'version'>): string =>
+/** What a new policy names, as text. */
+export type Allow = { readonly sources: readonly string[]; readonly restores: readonly string[] }
+
+export const formatPolicy = ({ sources, restores }: Allow): string =>
   `// What the control plane may ask the agent of this machine for. Each path stands for all that is below it; an empty
 // list allows nothing. Only root, or who runs the agent, may write this file. It is read again for every order.
 ${JSON.stringify({ version: 1, sources, restores }, null, 2)}

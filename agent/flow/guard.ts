@@ -1,16 +1,18 @@
 /** The local policy against what is asked: asked when an order comes, and again when it is carried out. */
-import type { Bytes } from '#shared/format/tree-order.ts'
+import { type Bytes, isDir } from '#shared/format/tree-order.ts'
 import type { BackupStart } from '#shared/protocol/orders.ts'
 import { showBytes } from '../core/open-show.ts'
 import { allows, type Kind, refused } from '../core/policy.ts'
-import { planWalk } from '../core/sources.ts'
+import { normalise, planWalk } from '../core/sources.ts'
 import type { Policies } from '../ports/policy.ts'
+
+const bytesOf = (text: string): Bytes => Buffer.from(text, 'utf8').toString('latin1')
 
 export type Guard = {
   /** Why this machine is not backed up so; null where it is. Of several paths one that is not allowed is enough. */
-  backup(order: Pick<BackupStart, 'sources'>): Error | null
-  /** Why nothing is restored to this path; null where it is. */
-  restore(path: Bytes): Error | null
+  readonly backup: (order: Pick<BackupStart, 'sources'>) => Error | null
+  /** Why nothing is restored to this path, which is text; null where it is. */
+  readonly restore: (path: string) => Error | null
 }
 
 export const createGuard = (policies: Policies): Guard => {
@@ -18,7 +20,7 @@ export const createGuard = (policies: Policies): Guard => {
     try {
       const policy = policies.read()
       for (const path of paths)
-        if (!allows(policy, kind, policies.real(path)))
+        if (!isDir(path) || !allows(policy, kind, policies.real(path)))
           return refused(policy, kind, showBytes(path))
       return null
     } catch (error) {
@@ -27,6 +29,6 @@ export const createGuard = (policies: Policies): Guard => {
   }
   return {
     backup: ({ sources }) => objection('source', planWalk(sources).roots.keys()),
-    restore: (path) => objection('restore', [path]),
+    restore: (path) => objection('restore', [normalise(path) ?? bytesOf(path)]),
   }
 }

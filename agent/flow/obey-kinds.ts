@@ -30,6 +30,8 @@ export type BackupParts = {
   readonly linkFor: (run: string) => RunLink
   /** Fingerprint that a person confirmed for a vault; null for none. */
   readonly pinned: (vault: string) => string | null
+  /** Why the local policy does not let this machine be backed up so; null where it does. */
+  readonly beyond: (order: BackupStart) => Error | null
   readonly backup: (order: BackupStart, link: RunLink, stop: AbortSignal) => Promise<void>
 }
 
@@ -63,17 +65,22 @@ export const problemFrom = (error: unknown): Problem => {
 const statusOf = ({ code }: Problem): 'canceled' | 'failed' =>
   code === 'CANCELED' ? 'canceled' : 'failed'
 
-export const backups = ({ linkFor, pinned, backup }: BackupParts): Kind<BackupStart> => ({
+export const backups = ({ linkFor, pinned, beyond, backup }: BackupParts): Kind<BackupStart> => ({
   word: 'backup',
-  objection: ({ vault }) => {
+  objection: (order) => {
+    const { vault } = order
     const asked = recipientsFingerprint(vault.recipients)
-    return asked === pinned(vault.id) ? null : fail('RECIPIENTS_NOT_PINNED', { fingerprint: asked })
+    if (asked !== pinned(vault.id)) return fail('RECIPIENTS_NOT_PINNED', { fingerprint: asked })
+    return beyond(order)
   },
   accept: ({ run }) => linkFor(run).tell('backup.accepted', {}),
   refuse: ({ run }, problem) =>
     linkFor(run).tell('backup.refused', { problem: problemFrom(problem) }),
   run: async (order, { stop, turn }) => {
     await turn()
+    // It may have waited long behind others, and links may have been turned elsewhere since.
+    const late = beyond(order)
+    if (late !== null) throw late
     await backup(order, linkFor(order.run), stop)
   },
   ended: async ({ run }, error) => {

@@ -124,9 +124,18 @@ export const policyFile = (given: string, trust: Trust): Policies => {
   }
 }
 
-/** Writes a policy where there is none. Throws `WRONG_USE` where there is one: it is changed by hand. */
+const isWritten = (file: string, text: string): boolean => {
+  try {
+    return readFileSync(file, 'utf8') === text
+  } catch {
+    return false
+  }
+}
+
+/** Writes a policy where there is none. Throws `WRONG_USE` where there is another one: it is changed by hand. */
 export const writePolicy = (given: string, text: string): void => {
   const file = resolve(given)
+  if (isWritten(file, text)) return
   mkdirSync(dirname(file), { recursive: true, mode: 0o755 })
   try {
     const fd = openSync(file, 'wx', 0o644)

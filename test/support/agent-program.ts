@@ -46,6 +46,8 @@ export type Machine = {
   readonly folder: string
   readonly source: string
   readonly state: string
+  /** Its local policy, which allows everything. */
+  readonly policy: string
   readonly server: ServerId
   readonly job: JobId
   /** Enrols, with the fingerprint that the control plane shows, or with another one. */
@@ -70,6 +72,8 @@ export const newMachine = async (plane: Plane): Promise<Machine> => {
   const folder = mkdtempSync(join(tmpdir(), 'hf-machine-'))
   const source = join(folder, 'source')
   const state = join(folder, 'state')
+  const policy = join(folder, 'policy.json')
+  const places = ['--state', state, '--policy', policy]
   const server = await world.addServer()
   const job = await world.addJob(server)
   const sources = [{ type: 'files', paths: [source] }]
@@ -90,6 +94,7 @@ export const newMachine = async (plane: Plane): Promise<Machine> => {
     folder,
     source,
     state,
+    policy,
     server,
     job,
     enroll: async (confirm) => {
@@ -97,10 +102,12 @@ export const newMachine = async (plane: Plane): Promise<Machine> => {
       const vault = await prepareVault(plane.parts, organization, { server, storage, key })
       const token = await world.addToken(server)
       const fingerprint = confirm ?? vault.fingerprint
-      const args = ['enroll', '--state', state, '--url', plane.url, `--confirm=${fingerprint}`]
+      const allowed = ['--allow-source', '/', '--allow-restore', '/']
+      const how = ['--url', plane.url, `--confirm=${fingerprint}`, ...allowed]
+      const args = ['enroll', ...places, ...how]
       return startProgram(args, `${token}\n`).ended
     },
-    run: () => startProgram(['run', '--state', state]),
+    run: () => startProgram(['run', ...places]),
     backup: async () => world.addBackup(job, server),
     row,
     over: async (backup) => {

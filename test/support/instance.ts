@@ -177,14 +177,17 @@ type Enrolment = { token: string; vaults: { fingerprint: string }[] }
 
 type Enrolling = {
   readonly url: string
-  readonly state: string
+  readonly places: readonly string[]
   readonly env: ProtectOptions['env']
 }
 
-const enroll = async ({ url, state, env }: Enrolling, enrolment: Enrolment): Promise<void> => {
+/** Everything, for backups and restores. */
+const ALLOWED = ['--allow-source', '/', '--allow-restore', '/']
+
+const enroll = async ({ url, places, env }: Enrolling, enrolment: Enrolment): Promise<void> => {
   const fingerprint = enrolment.vaults[0]?.fingerprint ?? ''
-  const where = ['--url', url, '--state', state]
-  const args = ['enroll', ...where, '--token-file', '-', `--confirm=${fingerprint}`]
+  const where = ['--url', url, ...places]
+  const args = ['enroll', ...where, ...ALLOWED, '--token-file', '-', `--confirm=${fingerprint}`]
   const child = program('agent/main.ts', { args, env, input: 'pipe' })
   const errors = keep(child.stderr)
   child.stdin?.end(`${enrolment.token}\n`)
@@ -227,9 +230,10 @@ export const startInstance = async (
         }),
       ) as unknown as Enrolment
       const state = join(folder, `agent-${name}`)
-      await enroll({ url: chosen.url ?? url, state, env }, enrolment)
+      const places = ['--state', state, '--policy', join(folder, `policy-${name}.json`)]
+      await enroll({ url: chosen.url ?? url, places, env }, enrolment)
       const run = (): ChildProcess => {
-        const child = program('agent/main.ts', { args: ['run', '--state', state], env })
+        const child = program('agent/main.ts', { args: ['run', ...places], env })
         child.stderr?.resume()
         return child
       }

@@ -10,6 +10,7 @@ import { proofOf } from '../../core/prove.ts'
 import { pinnedFor, type Identity } from '../../core/state.ts'
 import { runBackup, type BackupParts } from '../../flow/backup.ts'
 import { loadIdentity, saveIdentity } from '../../flow/enroll.ts'
+import type { Guard } from '../../flow/guard.ts'
 import { createObey, type Obey } from '../../flow/obey.ts'
 import { type RestoreRunParts, runRestore } from '../../flow/restore-run.ts'
 import { targetProblem } from '../../flow/restore-wish.ts'
@@ -19,10 +20,15 @@ import { createLink, type Link } from '../link.ts'
 import { restoreLink, runLink } from '../run-link.ts'
 import { readFlags } from './flags.ts'
 
-const USAGE = 'holdfast-agent run [--state FOLDER]'
+const USAGE = 'holdfast-agent run [--state FOLDER] [--policy FILE]'
 
-export const stateOption = (args: readonly string[], usage = USAGE): string | null =>
-  readFlags(args, ['state'], usage).one('state')
+export type Places = { readonly state: string; readonly policy: string }
+
+/** Where the agent's own files and its policy are: as the flags say, else as `usual`. */
+export const placesFrom = (args: readonly string[], usual: Places, usage = USAGE): Places => {
+  const flags = readFlags(args, ['state', 'policy'], usage)
+  return { state: flags.one('state') ?? usual.state, policy: flags.one('policy') ?? usual.policy }
+}
 
 export type RunParts = {
   readonly state: StateFolder
@@ -36,8 +42,8 @@ export type RunParts = {
   /** A view of the files with its own memory of users and groups, for one run. */
   fs(): FileSystem
   readonly restoring: Pick<RestoreRunParts, 'readOnce' | 'place' | 'extractors'>
-  /** Why nothing may be restored to this folder or file; null where it may. */
-  readonly mayRestoreTo: (path: string) => Error | null
+  /** What the local policy has against an order. */
+  readonly guard: Guard
 }
 
 /** Runs get this long to say how they ended, when the agent stops. */
@@ -110,7 +116,7 @@ const obeyOf = (parts: RunParts, self: Self, link: Link): Obey => {
     drained: link.drained,
     prove: proving(parts, self, link),
     barred: ({ target }) =>
-      targetProblem(target) ?? (target === '' ? null : parts.mayRestoreTo(target)),
+      targetProblem(target) ?? (target === '' ? null : parts.guard.restore(target)),
     restore: async (ordered, stop) => {
       const restoring: RestoreRunParts = {
         world,
@@ -119,11 +125,12 @@ const obeyOf = (parts: RunParts, self: Self, link: Link): Obey => {
         ...parts.restoring,
         boxSecret: keysOf(self.identity).boxSecret,
         genesisOf: (vault) => ownGenesis(state, vault),
-        barred: parts.mayRestoreTo,
+        barred: parts.guard.restore,
       }
       await runRestore(restoring, ordered, stop)
     },
     pinned: (vault) => pinnedFor(self.identity, vault),
+    beyond: parts.guard.backup,
     backup: async (order, ofRun, stop) => {
       const { organizationKey } = self
       const backup: BackupParts = {

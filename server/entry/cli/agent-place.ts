@@ -12,6 +12,8 @@ export type AgentPlace = {
   readonly program: string
   /** The agent's own folder, made by it. */
   readonly state: string
+  /** Its local policy, made by it when it is started for the first time. */
+  readonly policy: string
   /** What the agent says goes here. */
   readonly log: string
   /** Its process id, so that one whose `up` was killed is found again. */

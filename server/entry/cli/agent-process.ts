@@ -1,6 +1,6 @@
 /** The agent that `up` keeps beside the control plane: a process of its own, exactly as on any other server. */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { open, rm, writeFile } from 'node:fs/promises'
+import { access, open, rm, writeFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fail } from '#shared/errors.ts'
 import { SECOND } from '#shared/units.ts'
@@ -19,18 +19,54 @@ const endOf = async (child: ChildProcess): Promise<Ended> =>
     child.once('close', (code, signal) => resolve({ code, signal }))
   })
 
+/** The last of what a child says on its way to a failure. */
+const lastWords = (child: ChildProcess): (() => string) => {
+  let said = ''
+  child.stderr?.on('data', (data: Buffer) => {
+    said = (said + data.toString()).slice(-KEPT)
+  })
+  return () => said.trim()
+}
+
+/**
+ * The agent beside us may do on this machine what its control plane asks for: one person runs both, with the same rights.
+ * Whoever wants less changes the file; it is written only where there is none.
+ */
+const ensurePolicy = async (place: AgentPlace): Promise<void> => {
+  const exists = await access(place.policy).then(
+    () => true,
+    () => false,
+  )
+  if (exists) return
+  const everything = ['--allow-source', '/', '--allow-restore', '/']
+  const child = spawn(
+    process.execPath,
+    [place.program, 'policy', '--policy', place.policy, ...everything],
+    { stdio: ['ignore', 'ignore', 'pipe'], env: place.environment },
+  )
+  const said = lastWords(child)
+  const { code } = await endOf(child)
+  if (code !== 0)
+    throw fail('POLICY_UNUSABLE', {
+      policy: place.policy,
+      problem: said() || `exit code ${code}`,
+    })
+}
+
 /** The one-time token travels by standard input: arguments can be read by every user of the machine. */
 export const enrollAgent = async (
   place: AgentPlace,
   with_: { readonly url: string; readonly token: string; readonly fingerprints: readonly string[] },
   stop: AbortSignal,
 ): Promise<void> => {
+  await ensurePolicy(place)
   const confirm = with_.fingerprints.map((fingerprint) => `--confirm=${fingerprint}`)
   const child = spawn(
     process.execPath,
     [
       place.program,
-      ...['enroll', '--state', place.state, '--url', with_.url, '--token-file', '-'],
+      ...['enroll', '--state', place.state, '--policy', place.policy],
+      ...['--url', with_.url, '--token-file', '-'],
       ...confirm,
     ],
     {
@@ -40,14 +76,11 @@ export const enrollAgent = async (
       signal: stop,
     },
   )
-  let said = ''
-  child.stderr.on('data', (data: Buffer) => {
-    said = (said + data.toString()).slice(-KEPT)
-  })
+  const said = lastWords(child)
   child.stdin.on('error', () => undefined) // it may end before it reads; its exit code says why
   child.stdin.end(`${with_.token}\n`)
   const { code } = await endOf(child)
-  if (code !== 0) throw fail('ENROLMENT_REFUSED', { problem: said.trim() || `exit code ${code}` })
+  if (code !== 0) throw fail('ENROLMENT_REFUSED', { problem: said() || `exit code ${code}` })
 }
 
 export type AgentProcess = {
@@ -67,7 +100,8 @@ const runOnce = async (place: AgentPlace, stop: AbortSignal): Promise<number | n
   const log = await open(place.log, 'a', 0o600)
   try {
     // A process group of its own: the terminal's Ctrl-C reaches us first, and we end it in our order.
-    const child = spawn(process.execPath, [place.program, 'run', '--state', place.state], {
+    const places = ['--state', place.state, '--policy', place.policy]
+    const child = spawn(process.execPath, [place.program, 'run', ...places], {
       stdio: ['ignore', log.fd, log.fd],
       detached: true,
       env: place.environment,
@@ -100,6 +134,8 @@ export const keepAgentRunning = (place: AgentPlace, url: string): AgentProcess =
   let last: number | null = null
   const loop = async (): Promise<void> => {
     let pause = SECOND
+    // Without one it says in its log why it does not start.
+    await ensurePolicy(place).catch(() => undefined)
     await outlive(place, url, stop.signal)
     if (!stop.signal.aborted) await pointAgentAt(place, url)
     while (!stop.signal.aborted) {

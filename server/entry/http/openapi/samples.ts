@@ -10,7 +10,7 @@ const isList = (value: Json | undefined): value is readonly Json[] => Array.isAr
 const TEXTS: Readonly<Record<string, string>> = {
   bucket: 'backups',
   code: 'SOURCE_UNREADABLE',
-  command: 'holdfast-agent enroll --url https://backups.example.com',
+  command: 'holdfast-agent enroll --url https://backups.example.com --allow-source /',
   content: 'age1yt3tfqlfrwdwx0z0ynwplcr6qxcxfaqycuprpmy89nr83ltx74tqdpszlw',
   description: 'before the upgrade',
   endpoint: 'https://s3.example.com',
@@ -31,16 +31,25 @@ const TEXTS: Readonly<Record<string, string>> = {
   region: 'eu-central-1',
   request_id: '0192b1c4-7d3e-7a51-9c46-5f0e8a2b6c3f',
   status: 'running',
+  target_path: '/srv/restored',
   timeout: 'PT6H',
   url: '/v1/backups/0192b1c4-7d3e-7a51-9c46-5f0e8a2b6c11/files/f_L3Zhci93d3c',
 }
 
-/** `^[class]{n}$` and the like, with plain characters before it: enough letters. */
+const PIECE = /(\w)|\[([^\]]*)\](?:\{(\d+)(?:,\d+)?\}|[+*])?/y
+
+/** A text for patterns of plain characters and classes of them: `^hf_[A-Za-z0-9_-]{43}$`. */
 const ofPattern = (pattern: string): string | null => {
-  const [, start, count] = /^\^(\w*)\[[^\]]*\](?:\{(\d+)(?:,\d+)?\}|[+*])\$$/.exec(pattern) ?? []
-  if (start === undefined) return null
-  const letter = pattern.includes('A-Z') ? 'A' : pattern.includes('a') ? 'a' : '1'
-  return `${start}${letter.repeat(Number(count ?? 1))}`
+  const whole = pattern.replace(/^\^|\$$/g, '')
+  let text = ''
+  PIECE.lastIndex = 0
+  while (PIECE.lastIndex < whole.length) {
+    const [piece, letter, letters = '', count] = PIECE.exec(whole) ?? []
+    if (piece === undefined) return null
+    const one = letter ?? (letters.includes('A-Z') ? 'A' : letters.includes('a') ? 'a' : '1')
+    text += one.repeat(Number(count ?? 1))
+  }
+  return text
 }
 
 const textOf = (schema: JsonSchema, name: string): string => {
