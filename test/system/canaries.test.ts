@@ -21,8 +21,10 @@ import { agentSecrets, controlPlaneSecrets } from '../support/canaries.ts'
 import { type Instance, type Protected, startInstance } from '../support/instance.ts'
 import { memoryLog } from '../support/log.ts'
 import { type Needle, needlesOfKey, needlesOfText } from '../support/needles.ts'
+import { restoreOf, startRestore } from '../support/instance-restores.ts'
 import { canSearchProcesses, searchProcess } from '../support/process-search.ts'
 import { type Recorder, startRecorder } from '../support/recorder.ts'
+import { sameTree } from '../support/same-tree.ts'
 import { eventually } from '../support/wait.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'hf-canaries-'))
@@ -129,65 +131,91 @@ describe.skipIf(!canSearchProcesses)(`the secrets of a control plane${needs}`, (
     )?.['id']
   }
 
-  /** Looks again and again from the first pack on until the backup is over; how often while it ran. */
-  const searchWhile = async (
-    jobId: string,
+  /** Looks again and again until what `status` tells of is over. */
+  const lookUntilOver = async (
+    status: () => Promise<string>,
     look: () => void,
   ): Promise<{ readonly status: string; readonly looks: number }> => {
-    const id =
-      (await openRun(jobId)) ??
-      String(dataOf(await instance.call('POST', `/v1/jobs/${jobId}/backups`, {}))['id'])
-    const now = { status: await statusOf(id), looks: 0 }
+    const now = { status: await status(), looks: 0 }
     while (['pending', 'running'].includes(now.status)) {
-      if (now.status !== 'running' || now.looks === MOST_LOOKS) {
-        await sleep(20)
-        now.status = await statusOf(id)
-        continue
+      if (now.status !== 'running' || now.looks === MOST_LOOKS) await sleep(20)
+      else {
+        look()
+        // The agent stood still meanwhile: this look was in the middle of its work.
+        if ((await status()) === 'running') now.looks += 1
+        await sleep(200)
       }
-      look()
-      const after = await statusOf(id)
-      // The agent stood still meanwhile: this look was in the middle of its work.
-      if (after === 'running') now.looks += 1
-      await sleep(200)
-      now.status = await statusOf(id)
+      now.status = await status()
     }
     return now
   }
 
-  const agents = (): (readonly [
-    string,
-    AgentPlaces & { readonly jobId: string; state: string },
-  ])[] => [
-    ['beside the control plane', { ...embedded, folders: [embedded.state] }],
-    [
-      'of another server',
-      {
-        pid: remote.agent.pid!,
-        jobId: remote.jobId,
-        state: remote.state,
-        folders: [remote.state, remoteHome],
-      },
-    ],
-  ]
+  /** The backup that runs, or else a new one that has everything to send. */
+  const runOf = async (jobId: string, source: string): Promise<string> => {
+    const open = await openRun(jobId)
+    if (open !== undefined) return open
+    fill(source)
+    return String(dataOf(await instance.call('POST', `/v1/jobs/${jobId}/backups`, {}))['id'])
+  }
 
-  for (const at of [0, 1])
-    test(`are not known to the agent ${at === 0 ? 'beside it' : 'of another server'}: environment, arguments, files, memory, while it backs up and after`, async () => {
-      const [, agent] = agents()[at]!
-      const { signing } = agentSecrets(agent.state, [])
-      const search = searchFor([...needles, ...needlesOfKey(PLANTED, signing)])
-      const look = (): void => {
-        const { hits, memory } = searchAgent(search, agent)
-        expect(others(hits)).toEqual([])
-        const places = [...placesOf(hits, PLANTED)]
-        expect(places).toContain(join(agent.state, 'agent.json'))
-        expect(places.filter((where) => where.startsWith('memory'))).not.toEqual([])
-        // A Node process alone has more than this.
-        expect(memory).toBeGreaterThan(50 * MiB)
-      }
-      const { status, looks } = await searchWhile(agent.jobId, look)
+  /** One look at an agent: it finds what the agent holds, its own signing seed, and none of `needles`. */
+  const lookerAt = (agent: AgentPlaces & { readonly state: string }): (() => void) => {
+    const { signing } = agentSecrets(agent.state, [])
+    const search = searchFor([...needles, ...needlesOfKey(PLANTED, signing)])
+    return () => {
+      const { hits, memory } = searchAgent(search, agent)
+      expect(others(hits)).toEqual([])
+      const places = [...placesOf(hits, PLANTED)]
+      expect(places).toContain(join(agent.state, 'agent.json'))
+      expect(places.filter((where) => where.startsWith('memory'))).not.toEqual([])
+      // A Node process alone has more than this.
+      expect(memory).toBeGreaterThan(50 * MiB)
+    }
+  }
+
+  const besideIt = (): AgentPlaces & { readonly state: string } => ({
+    ...embedded,
+    folders: [embedded.state],
+  })
+  const elsewhere = (): AgentPlaces & { readonly state: string } => ({
+    pid: remote.agent.pid!,
+    state: remote.state,
+    folders: [remote.state, remoteHome],
+  })
+
+  const PLACES = 'environment, arguments, files, memory'
+  for (const [name, agentOf, jobOf, source] of [
+    ['beside it', besideIt, () => embedded.jobId, sources.own],
+    ['of another server', elsewhere, () => remote.jobId, sources.remote],
+  ] as const)
+    test(`are not known to the agent ${name}, while it backs up and after: ${PLACES}`, async () => {
+      const look = lookerAt(agentOf())
+      const run = await runOf(jobOf(), source)
+      const { status, looks } = await lookUntilOver(async () => statusOf(run), look)
       expect([status, looks > 0]).toEqual(['completed', true])
       look()
     })
+
+  test(`are not known to an agent that restores, while it does and after: ${PLACES}`, async () => {
+    const backup = await runOf(remote.jobId, sources.remote)
+    expect(
+      (
+        await lookUntilOver(
+          async () => statusOf(backup),
+          () => undefined,
+        )
+      ).status,
+    ).toBe('completed')
+    const target = join(folder, 'restored')
+    const wish = { backup, server: remote.serverId, target }
+    const { id } = await startRestore(instance, wish)
+    const look = lookerAt(elsewhere())
+    const restoring = async (): Promise<string> => (await restoreOf(instance, id)).status
+    const { status, looks } = await lookUntilOver(restoring, look)
+    expect([status, looks > 0]).toEqual(['completed', true])
+    look()
+    expect(sameTree(sources.remote, join(target, sources.remote))).toEqual([])
+  })
 
   test('never pass between an agent and the control plane or the storage, nor do the agent’s own', () => {
     const [vault = ''] = readdirVaults(remote.state)
@@ -208,7 +236,7 @@ describe.skipIf(!canSearchProcesses)(`the secrets of a control plane${needs}`, (
     expect(places.filter((where) => where.startsWith('PUT '))).not.toEqual([])
     const types = plane.messages.map(({ text }) => (JSON.parse(text) as { type: string }).type)
     expect(types).toEqual(
-      expect.arrayContaining(['enroll', 'connect', 'grants.given', 'commit.done']),
+      expect.arrayContaining(['enroll', 'connect', 'grants.given', 'commit.done', 'restore.start']),
     )
   })
 
