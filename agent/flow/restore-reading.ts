@@ -6,6 +6,7 @@ import type { Patience } from '../core/patience.ts'
 import type { Problem, Trouble as ReadTrouble } from '../core/restore-job.ts'
 import type { ReadOnce } from '../core/restore-ports.ts'
 import { isOver, type Trouble, troubleAfter } from '../core/trouble.ts'
+import type { Ms } from '#shared/units.ts'
 import type { World } from '../ports.ts'
 
 export type ReadingParts = {
@@ -30,7 +31,7 @@ export type Reading = {
   /** Exactly these bytes. Errors as `Access` (shared/read/access.ts). */
   read(what: Place, at: Whereabouts, renew: Renew): Promise<Uint8Array>
   /** Something could be read, here or in a thread. */
-  wentWell(): void
+  readonly wentWell: () => void
 }
 
 type Place = { readonly key: string; readonly start: number; readonly end: number }
@@ -44,9 +45,16 @@ const asFailure = ({ code, details }: Problem): Failure => fail(code, details)
 type State = ReadingParts & {
   /** Of all reads together: any one that goes well ends it. */
   trouble: Trouble | null
+  /** Something could be read before: a store that refuses one thing now need not refuse the next. */
+  isReachable: boolean
 }
 
 type Tries = { attempt: number; trouble: Trouble | null }
+
+/** Whether nothing can be read any more, and not just this. */
+const isAway = ({ trouble, isReachable, patience }: State, now: Ms): boolean =>
+  trouble !== null &&
+  (isReachable ? now - trouble.since >= patience.away : isOver(trouble, now, patience))
 
 /** Whether another try makes sense, after waiting for it. */
 const mayTryAgain = async (
@@ -63,7 +71,7 @@ const mayTryAgain = async (
   const { attempt } = tries
   const failure = asFailure(problem)
   log.warn({ attempt, problem: failure.message }, 'a read failed')
-  if (isOver(state.trouble, now, patience)) giveUp(failure)
+  if (isAway(state, now)) giveUp(failure)
   if (stop.aborted || isOver(tries.trouble, now, patience)) return false
   if (attempt % TOLD_EACH === TOLD_FROM) say(`${failure.message} Trying again.`)
   // An address that has run out needs no rest, only another one.
@@ -73,7 +81,11 @@ const mayTryAgain = async (
 }
 
 export const createReading = (parts: ReadingParts): Reading => {
-  const state: State = { ...parts, trouble: null }
+  const state: State = { ...parts, trouble: null, isReachable: false }
+  const wentWell = (): void => {
+    state.trouble = null
+    state.isReachable = true
+  }
   const { readOnce, fetched, stop } = parts
   const tries: Reading['tries'] = (renew) => {
     const own: Tries = { attempt: 0, trouble: null }
@@ -91,7 +103,7 @@ export const createReading = (parts: ReadingParts): Reading => {
         const outcome = await readOnce({ at, key }, { start, end }, stop)
         stop.throwIfAborted()
         if (outcome.done === 'read') {
-          state.trouble = null
+          wentWell()
           return outcome.bytes
         }
         const { how, problem } = outcome
@@ -102,8 +114,6 @@ export const createReading = (parts: ReadingParts): Reading => {
         at = next
       }
     },
-    wentWell: () => {
-      state.trouble = null
-    },
+    wentWell,
   }
 }

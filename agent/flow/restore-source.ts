@@ -1,5 +1,5 @@
 /** The objects of a restore, read from addresses that the control plane signs. */
-import { fail } from '#shared/errors.ts'
+import { fail, hasCode } from '#shared/errors.ts'
 import type { Access, ObjectFacts, Whereabouts } from '#shared/read/access.ts'
 import { createObjectReader, type ObjectReader, segmentIn, twice } from '#shared/read/object.ts'
 import { MiB } from '#shared/units.ts'
@@ -18,7 +18,13 @@ export type Source = {
 /** Parts of the tree that are looked at more than once: the selection is walked before it is restored. */
 const SHELF = 8 * MiB
 
-type Parts = { readonly vault: string; readonly addresses: Addresses; readonly reading: Reading }
+type Parts = {
+  readonly vault: string
+  readonly addresses: Addresses
+  readonly reading: Reading
+  /** Ends the restore: without the tree nobody knows what there is. */
+  readonly giveUp: (error: unknown) => void
+}
 
 /** Another address where this one was refused or ran out, unless somebody else has got one already. */
 const renewing =
@@ -45,11 +51,16 @@ const accessOf = ({ addresses, reading }: Parts): Access => ({
 })
 
 export const createSource = (parts: Parts): Source => {
-  const { vault, addresses, reading } = parts
+  const { vault, addresses, reading, giveUp } = parts
   const access = accessOf(parts)
   const reader = createObjectReader({ vault, access })
   const shelf = createShelf(SHELF)
   const blocks = createBlocks(async ({ key }, start, end) => access.read(key, start, end))
+  const readSegment: ObjectReader['segment'] = async (facts, locator) => {
+    const [, start, length] = locator
+    const object = await reader.open(facts)
+    return twice(async () => segmentIn(await blocks.plain(object, start, start + length), locator))
+  }
   return {
     objects: {
       ...reader,
@@ -58,15 +69,16 @@ export const createSource = (parts: Parts): Source => {
         return { ...object, at: await renewing(addresses, facts)(NOWHERE, false) }
       },
       segment: async (facts, locator) => {
-        const [, start, length, , , id] = locator
-        const known = shelf.get(id)
+        const known = shelf.get(locator[5])
         if (known !== undefined) return known
-        const object = await reader.open(facts)
-        const bytes = await twice(async () =>
-          segmentIn(await blocks.plain(object, start, start + length), locator),
-        )
-        shelf.put(id, bytes)
-        return bytes
+        try {
+          const bytes = await readSegment(facts, locator)
+          shelf.put(locator[5], bytes)
+          return bytes
+        } catch (error) {
+          if (hasCode(error, 'STORAGE_UNAVAILABLE')) giveUp(error)
+          throw error
+        }
       },
     },
     again: (facts) => reading.tries(renewing(addresses, facts)),

@@ -39,8 +39,10 @@ export type RestorePlane = {
   life: number
   /** Addresses below this number are refused by the store. */
   oldest: number
-  /** Changes what is answered about a pack. */
+  /** Changes what is answered about a pack, or throws the answer. */
   tamper: (pack: OpenedPack) => OpenedPack
+  /** Changes what is answered about all packs of a request. */
+  tamperAll: (packs: OpenedPack[]) => OpenedPack[]
   order(
     backup: WrittenBackup,
     over?: Partial<RestoreStart>,
@@ -50,7 +52,10 @@ export type RestorePlane = {
     order: RestoreStart,
     how?: Partial<RestoreRunParts> & { stop?: AbortSignal },
   ): Promise<RestoreTally>
+  /** The agent's own files. */
   readonly files: Map<string, Uint8Array>
+  /** Seals to the agent, as a control plane does. */
+  readonly seal: (key: Uint8Array, purpose: string) => string
   readonly notes: () => NotedFile[]
   readonly lines: () => string[]
   close(): Promise<void>
@@ -119,10 +124,14 @@ export const startRestorePlane = async (writer: VaultWriter): Promise<RestorePla
   }
   const answer = (type: keyof RestoreAnswers, body: object): object => {
     if (type === 'selection.request')
-      return { type: 'selection.given', wanted: pages[(body as Reports['selection.request']).page] }
+      return {
+        type: 'selection.given',
+        wanted: pages[(body as Reports['selection.request']).page] ?? [],
+      }
     if (type === 'packs.request') {
       const { packs } = body as Reports['packs.request']
-      return { type: 'packs.opened', packs: packs.map((no) => plane.tamper(opened(no))) }
+      const answers = packs.map((no) => plane.tamper(opened(no)))
+      return { type: 'packs.opened', packs: plane.tamperAll(answers) }
     }
     return { type: 'restore.settled' }
   }
@@ -151,10 +160,12 @@ export const startRestorePlane = async (writer: VaultWriter): Promise<RestorePla
     asked: [],
     told: [],
     files: new Map(),
+    seal,
     mood: () => false,
     life: HOUR,
     oldest: 0,
     tamper: (pack) => pack,
+    tamperAll: (packs) => packs,
     order: (backup, over = {}, wanted = []) => {
       const signers = [...writer.objects.keys()].filter((key) => key.includes('/signers/')).sort()
       const record = writer.objects.get(backup.key) ?? new Uint8Array()

@@ -1,6 +1,9 @@
 /** A small vault with one backup, and a control plane that orders restores of it. */
+import { existsSync } from 'node:fs'
 import { type RestorePlane, startRestorePlane } from './restore-plane.ts'
-import { type VaultPlace, vaultPlace } from './vault-place.ts'
+import { snapshot } from './same-tree.ts'
+import { seeded } from './seeded.ts'
+import { directory, file, type VaultPlace, vaultPlace } from './vault-place.ts'
 import type { TestEntry } from './vault-tree.ts'
 import type { WrittenBackup } from './vault-writer.ts'
 
@@ -37,3 +40,19 @@ export const restoreScene = async (
   })
   return { place, plane: await startRestorePlane(place.writer), backup }
 }
+
+export const sixtyFiles = async (): Promise<RestoreScene> => {
+  const chance = seeded('sixty files')
+  return restoreScene([
+    directory('/d'),
+    ...Array.from({ length: 60 }, (_, i) =>
+      file(`/d/f${String(i)}`, chance.bytes(2000 + chance.below(9000))),
+    ),
+  ])
+}
+
+/** What lies in the folder under temporary names. */
+export const halfMade = (folder: string): string[] =>
+  existsSync(folder)
+    ? [...snapshot(folder).keys()].filter((path) => path.includes('.holdfast'))
+    : []
