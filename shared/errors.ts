@@ -104,8 +104,8 @@ export const CATALOGUE = {
   ]),
   // What an agent reports
   PROTOCOL_VERSION: entry(409, 1, 'after-change', [
-    'This end speaks protocol {ours}, the other {theirs}.',
-    'Update the older of the two.',
+    'The control plane speaks protocol {control_plane}, the agent {agent}: the {older} is too old.',
+    'Update it.',
   ]),
   PROTOCOL_VIOLATION: entry(400, 1, 'never', [
     'The other end broke the protocol: {problem}.',

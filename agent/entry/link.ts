@@ -81,21 +81,30 @@ const take = (state: State, order: Order): void => {
   else if (order.re !== undefined && outbox.answer(order.re, order) === 'stale') beat(state)
 }
 
-/** A connection that lived so long was a good one: the next try comes soon. Others count as tries in vain. */
+/** A connection that lived so long was a good one: the next try comes at once. */
 const STEADY = 30 * SECOND
+/** One that was of use, however short, is worth soon another; where there is none at all, tries become rare. */
+const SOON = 3
 
-type End = { readonly steady: boolean; readonly final: Error | null }
+type End = {
+  readonly lived: 'not' | 'shortly' | 'long'
+  readonly final: Error | null
+}
+
+const attemptAfter = (attempt: number, { lived }: End): number => {
+  if (lived === 'long') return 1
+  return lived === 'shortly' ? Math.min(attempt, SOON) : attempt
+}
 
 /** One connection from beginning to end. */
 const once = async (state: State, stop: AbortSignal): Promise<End> => {
   const { world, outbox, dial, url, introduce } = state
-  const end: { opened: Ms | null; final: Error | null } = { opened: null, final: null }
+  const end: { heard: Ms | null; final: Error | null } = { heard: null, final: null }
   const current = connect(
     { dial, url, clock: world.clock },
     {
       introduce,
       opened: (welcome) => {
-        end.opened = world.clock.monotonic()
         state.connection = current
         world.log.info({ server: welcome.server }, 'connected')
         try {
@@ -105,7 +114,10 @@ const once = async (state: State, stop: AbortSignal): Promise<End> => {
           current.leave('the welcome was refused')
         }
       },
-      order: (order) => take(state, order),
+      order: (order) => {
+        if (order.type === 'leases') end.heard ??= world.clock.monotonic()
+        take(state, order)
+      },
       beat: () => beat(state),
       turnedAway: (problem) => {
         world.log.error({ code: problem.code }, problem.message)
@@ -120,18 +132,20 @@ const once = async (state: State, stop: AbortSignal): Promise<End> => {
   state.connection = null
   outbox.lost()
   if (!stop.aborted) world.log.warn({ reason }, 'the connection ended')
-  const { opened, final } = end
-  return { steady: opened !== null && world.clock.monotonic() - opened >= STEADY, final }
+  const { heard, final } = end
+  const isLong = heard !== null && world.clock.monotonic() - heard >= STEADY
+  return { lived: heard === null ? 'not' : isLong ? 'long' : 'shortly', final }
 }
 
 const keepConnected = async (state: State, stop: AbortSignal): Promise<void> => {
   const { clock, random } = state.world
   for (let attempt = 1; !stop.aborted; attempt += 1) {
-    const { steady, final } = await once(state, stop)
-    if (final !== null) throw final
-    if (steady) attempt = 1
+    const end = await once(state, stop)
+    if (end.final !== null) throw end.final
+    attempt = attemptAfter(attempt, end)
     state.outbox.review()
-    await clock.sleep(delayOf(RECONNECT, attempt, chanceFrom(random)), stop).catch(() => undefined)
+    const pause = delayOf(RECONNECT, attempt, chanceFrom(random))
+    await clock.sleep(pause, stop).catch(() => undefined)
   }
 }
 

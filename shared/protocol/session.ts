@@ -9,7 +9,7 @@
  * and nothing after `closed`; a closed session answers every event with no effects.
  */
 import { Buffer } from 'node:buffer'
-import type { Details, ErrorCode } from '../errors.ts'
+import { describe, type Details, type ErrorCode } from '../errors.ts'
 import { type Ms, SECOND } from '../units.ts'
 import {
   type Decoded,
@@ -21,7 +21,7 @@ import {
 import type { Challenge, Connect, Enroll, Refused, Welcome } from './hello.ts'
 import type { Order } from './orders.ts'
 import type { Report } from './reports.ts'
-import { agree, type VersionRange } from './version.ts'
+import { agree, showRange, type VersionRange } from './version.ts'
 
 /** A greeting takes at most this long, from the open socket to `welcome`. */
 export const GREETING_LIMIT: Ms = 20 * SECOND
@@ -139,6 +139,15 @@ const delivered = <M>(
 
 const isSilent = (state: Open, now: Ms): boolean => now - state.heard >= MISSED_BEATS * state.beat
 
+type Ends = { readonly controlPlane: VersionRange; readonly agent: VersionRange }
+
+/** What each speaks, and which of them must be updated. */
+const disagreement = ({ controlPlane, agent }: Ends): Details => ({
+  control_plane: showRange(controlPlane),
+  agent: showRange(agent),
+  older: agent.current < controlPlane.current ? 'agent' : 'control plane',
+})
+
 /** The first state of the control plane's end: the challenge goes out at once. */
 export const openControlPlane = (challenge: Challenge, now: Ms): ControlPlaneStep => [
   { at: 'challenged', deadline: now + GREETING_LIMIT, ours: challenge.protocol },
@@ -166,7 +175,7 @@ const introduction = (
   const version = agree(state.ours, theirs)
   if (version === null) {
     const [closed, effects] = close('version', 'no common protocol version')
-    const details = { ours: state.ours.current, theirs: theirs.current }
+    const details = disagreement({ controlPlane: state.ours, agent: theirs })
     return [closed, [{ kind: 'refuse', code: 'PROTOCOL_VERSION', details }, ...effects]]
   }
   return [{ ...state, at: 'deciding' }, [{ kind: 'introduced', message: decoded.ok, version }]]
@@ -229,6 +238,14 @@ export const stepControlPlane = (
   }
 }
 
+const disagree = (ends: Ends): AgentStep => {
+  const [closed, effects] = close('version', 'no common protocol version')
+  const details = disagreement(ends)
+  const message = describe('PROTOCOL_VERSION', details)
+  const problem = { code: 'PROTOCOL_VERSION', message, details: { ...details } }
+  return [closed, [{ kind: 'turned-away', problem }, ...effects]]
+}
+
 type AgentGreeting = Extract<AgentState, { at: 'waiting' | 'introducing' | 'answered' }>
 
 const greeting = (state: AgentGreeting, frame: string, now: Ms): AgentStep => {
@@ -243,7 +260,7 @@ const greeting = (state: AgentGreeting, frame: string, now: Ms): AgentStep => {
     case 'challenge':
       if (state.at !== 'waiting') return outOfTurn('a challenge')
       if (agree(state.ours, message.protocol) === null)
-        return close('version', 'no common protocol version')
+        return disagree({ controlPlane: message.protocol, agent: state.ours })
       return [{ ...state, at: 'introducing' }, [{ kind: 'challenged', message }]]
     case 'welcome': {
       if (state.at !== 'answered') return outOfTurn('a welcome')

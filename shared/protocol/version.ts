@@ -8,3 +8,7 @@ export const agree = (ours: VersionRange, theirs: VersionRange): number | null =
   const version = Math.min(ours.current, theirs.current)
   return version >= Math.max(ours.oldest, theirs.oldest) ? version : null
 }
+
+/** `3`, or `2 to 3`. */
+export const showRange = ({ current, oldest }: VersionRange): string =>
+  oldest === current ? String(current) : `${String(oldest)} to ${String(current)}`
