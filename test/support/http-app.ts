@@ -98,6 +98,8 @@ export type TestApp = {
   readonly stores: Stores
   /** What stands behind the connections of agents; none is connected. */
   readonly agents: AgentPorts
+  /** Method and path of everything that is served. */
+  readonly routes: readonly (readonly [method: string, path: string])[]
   readonly token: string
   readonly kit: RecoveryKit
   readonly woken: () => number
@@ -173,6 +175,7 @@ export const startTestApp = async (
     downloading,
     following: await createFollowing({ news, clock: systemClock, log: quiet }),
   }
+  const routes: (readonly [string, string])[] = []
   const app = await buildApp(
     {
       tokens: resources.tokens,
@@ -182,6 +185,11 @@ export const startTestApp = async (
       once: { idempotency: resources.idempotency, clock: systemClock, log: quiet },
     },
     [
+      (added) => {
+        added.addHook('onRoute', ({ method, url }) => {
+          for (const one of [method].flat()) if (one !== 'HEAD') routes.push([one, url])
+        })
+      },
       ...apiRoutes(parts),
       (added) => {
         added.addHook('onClose', async () => {
@@ -198,6 +206,7 @@ export const startTestApp = async (
     sealing: seal,
     stores,
     agents,
+    routes,
     token: made.token,
     kit: made.kit,
     woken: () => woken,
