@@ -128,7 +128,12 @@ const chooseHit = (victim: Victim, chance: Seeded): Hit => ({
 })
 
 /** Looks while the victim is dead; `null` where it is the database that would be asked. */
-type Death = { readonly died: Look | null; readonly earlier: Before | null }
+type Death = {
+  readonly died: Look | null
+  readonly earlier: Before | null
+  /** How often the control plane said that it has no database. */
+  readonly refused: number
+}
 
 const strike = async (
   scene: Scene,
@@ -145,7 +150,7 @@ const strike = async (
     const earlier = victim === 'agent' ? await before(scene) : null
     await sleep(away)
     await mortal.revive()
-    return { died, earlier, violations: [] }
+    return { died, earlier, refused: 0, violations: [] }
   }
   const asking = probe(world.instance)
   await mortal.end(signal)
@@ -155,9 +160,9 @@ const strike = async (
     const response = await fetch(`${world.instance.url}/readyz`).catch(() => null)
     return response?.status === 200 || hasEnded(controlPlane)
   })
-  const { violations } = await asking.stop()
+  const { unavailable: refused, violations } = await asking.stop()
   const ended = hasEnded(controlPlane) ? ['the control plane ended with its database'] : []
-  return { died: null, earlier: null, violations: [...ended, ...violations] }
+  return { died: null, earlier: null, refused, violations: [...ended, ...violations] }
 }
 
 /** How a run may end whose victim was hit in this phase. */
@@ -240,6 +245,7 @@ export const runCase = async (
       phase: phaseOf(died),
       confirmed: died.packs,
       known: earlier.known.size - atStart.known.size,
+      refused: death.refused,
       run: end.code ?? end.status,
       next: after.code ?? after.status,
       ms: Math.round(performance.now() - started),
