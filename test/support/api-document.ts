@@ -85,3 +85,20 @@ export const bareDocument = async (): Promise<Document> => {
   await app.close()
   return document
 }
+
+const isObject = (value: unknown): value is Schema =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
+/** A schema of the document with its references in place. */
+export const resolved = (document: Document, schema: unknown): unknown => {
+  if (Array.isArray(schema)) return schema.map((one) => resolved(document, one))
+  if (!isObject(schema)) return schema
+  const ref = schema['$ref']
+  if (typeof ref !== 'string')
+    return Object.fromEntries(
+      Object.entries(schema).map(([key, part]) => [key, resolved(document, part)]),
+    )
+  const found = document.components.schemas[ref.slice('#/components/schemas/'.length)]
+  if (found === undefined) throw new Error(`the document has no ${ref}`)
+  return resolved(document, found)
+}

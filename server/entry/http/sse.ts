@@ -32,7 +32,9 @@ export const StreamHeaders = Type.Object({
 /** The answers of a route that streams. */
 export const streamed = {
   200: {
-    description: 'events `progress`, `log` and `status`; closes at the end',
+    description:
+      'server-sent events until it is over: `status` with a `StatusEvent`, `log` with a `LogLine`, `progress`; ' +
+      'each has an id, which `Last-Event-ID` may give back',
     content: { 'text/event-stream': { schema: Type.String() } },
   },
   204: Type.Null({ description: 'it is over, and Last-Event-ID was its last event' }),

@@ -1,7 +1,7 @@
 /** Checks requests against the schemas of shared/api, and says in the catalogue's words which field is wrong. */
 import { TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox'
 import type { FastifyInstance, FastifySchemaCompiler, FastifySchemaValidationError } from 'fastify'
-import { PATTERN_WORDS } from '#shared/api/shapes.ts'
+import { body, PATTERN_WORDS } from '#shared/api/shapes.ts'
 import { fail } from '#shared/errors.ts'
 import type { TSchema } from '#shared/schema.ts'
 
@@ -60,11 +60,26 @@ const describeFirst = (
 
 const PARTS: Readonly<Record<string, string>> = { querystring: 'query', params: 'path' }
 
+const NOTHING = body({})
+const WITH_BODY = ['POST', 'PUT', 'PATCH']
+
+/** What a route does not say that it takes, it refuses by name, like any unknown field. */
+const refuseTheRest = (app: FastifyInstance): void => {
+  app.addHook('onRoute', (route) => {
+    const { config, method } = route
+    if (config?.scope === 'public' || config?.scope === 'agent') return
+    const takesBody = [method].flat().some((one) => WITH_BODY.includes(one))
+    const rest = takesBody ? { querystring: NOTHING, body: NOTHING } : { querystring: NOTHING }
+    Object.assign(route, { schema: { ...rest, ...route.schema } })
+  })
+}
+
 const compiler: FastifySchemaCompiler<TSchema> = (route) => TypeBoxValidatorCompiler(route)
 
 /** An absent body counts as `{}`, so that its missing fields are named and a body of optional fields may be left out. */
 export const validateWithSchemas = (app: FastifyInstance): void => {
   app.setValidatorCompiler(compiler)
+  refuseTheRest(app)
   app.setSchemaErrorFormatter((errors, part) =>
     fail('VALIDATION_FAILED', describeFirst(errors, PARTS[part] ?? part)),
   )
