@@ -86,20 +86,24 @@ const wholeWay = async (world: CephWorld, chance: Seeded, recorded: boolean): Pr
   const source = makeSource(join(folder, 'source'), chance)
   const how = recorded ? { storage, url: world.plane.url } : { storage }
   const agent = await instance.protect(name, [source.folder], how)
+  const other = await instance.protect(`${name}-other`, [join(folder, 'nothing')], how)
   const out = join(folder, 'out')
   mkdirSync(out)
   try {
     return await endToEnd({
       instance,
       agent,
+      other,
       source: source.folder,
       change: () => source.change(chance),
       store: world.storeAt(name),
       folder: out,
     })
   } finally {
-    agent.agent.kill('SIGTERM')
-    await ended(agent.agent)
+    for (const one of [agent, other]) {
+      one.agent.kill('SIGTERM')
+      await ended(one.agent)
+    }
   }
 }
 

@@ -1,8 +1,9 @@
-/** The whole way with parts that are elsewhere: three backups of a changing folder, each restored and compared. */
+/** The whole way with parts that are elsewhere: three backups of a changing folder, each restored and compared, one of them by an agent. */
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { ReadStore } from '#shared/store.ts'
 import type { Instance, Protected } from './instance.ts'
+import { endOfRestore, startRestore } from './instance-restores.ts'
 import { runOpen } from './run-open.ts'
 import { differences, type Fact, snapshot } from './same-tree.ts'
 
@@ -26,6 +27,8 @@ export const copyObjects = async (store: ReadStore, folder: string): Promise<num
 export type EndToEnd = {
   readonly instance: Instance
   readonly agent: Protected
+  /** Another server, onto which the last backup is restored. */
+  readonly other: Protected
   /** What is backed up. */
   readonly source: string
   /** Changes it between backups. */
@@ -71,6 +74,21 @@ const restore = async (
   return found.map((line) => `restored ${backup.id}: ${line}`)
 }
 
+/** By the agent of another server, from where the objects lie. */
+const restoreElsewhere = async (
+  { instance, other, folder, source }: EndToEnd,
+  backup: Backup,
+): Promise<string[]> => {
+  const target = join(folder, `elsewhere-${backup.id}`)
+  const wish = { backup: backup.id, server: other.serverId, target }
+  const { id } = await startRestore(instance, wish)
+  const { status, error } = await endOfRestore(instance, id)
+  if (status !== 'completed') return [`the restore elsewhere: ${status} ${JSON.stringify(error)}`]
+  const found = differences(backup.facts, snapshot(join(target, source)))
+  rmSync(target, { recursive: true, force: true })
+  return found.map((line) => `restored elsewhere: ${line}`)
+}
+
 /** What was promised and not kept, a sentence each. */
 export const endToEnd = async (setting: EndToEnd): Promise<string[]> => {
   const violations: string[] = []
@@ -83,6 +101,7 @@ export const endToEnd = async (setting: EndToEnd): Promise<string[]> => {
   const third = await backUp(setting, 'the changed backup', violations)
   if (!(numberIn(third.data, 'bytes', 'new') > 0))
     violations.push('the changed backup sent nothing')
+  violations.push(...(await restoreElsewhere(setting, third)))
   const bucket = join(setting.folder, 'bucket')
   await copyObjects(setting.store, bucket)
   for (const backup of [first, second, third])

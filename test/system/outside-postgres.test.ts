@@ -41,13 +41,21 @@ describe.skipIf(!hasDebianPostgres)(`parts that are elsewhere${needs}`, () => {
     owned.defer(() => store.close())
     const chance = seeded('outside postgres')
     const source = makeSource(join(folder, 'source'), chance)
-    const agent = await instance.protect('elsewhere', [source.folder], {
-      storage: (added['data'] as { id: string }).id,
-    })
+    const at = { storage: (added['data'] as { id: string }).id }
+    const agent = await instance.protect('elsewhere', [source.folder], at)
+    const other = await instance.protect('other', [join(folder, 'nothing')], at)
     const restored = join(folder, 'out')
     mkdirSync(restored)
     const change = (): void => source.change(chance)
-    const setting = { instance, agent, source: source.folder, change, store, folder: restored }
+    const setting = {
+      instance,
+      agent,
+      other,
+      source: source.folder,
+      change,
+      store,
+      folder: restored,
+    }
     expect(await endToEnd(setting)).toEqual([])
     expect(await database.dump()).toContain('CREATE TABLE public.backups')
   })
