@@ -3,7 +3,7 @@
  * checked before it is believed. FORMAT.md, "Terms". The catalog says where things lie and spares the reads of headers;
  * what it says is compared with what was signed.
  */
-import { fail, hasCode } from '#shared/errors.ts'
+import { type Failure, fail, hasCode } from '#shared/errors.ts'
 import { open as openAge, openPreamble } from '#shared/format/age.ts'
 import { toBase64url } from '#shared/format/bytes.ts'
 import { type Identity, sha256 } from '#shared/format/keys.ts'
@@ -108,17 +108,34 @@ const locate = async ({ parts, committed }: Place, facts: ObjectFacts): Promise<
   return row?.key === facts.key ? { at, preamble: row.header } : { at }
 }
 
+/** Reads again what the storage did not do, for as long as `waitOut` waits. */
+const patiently = async <T>(waitOut: WaitOut, read: () => Promise<T>): Promise<T> => {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await read()
+    } catch (error) {
+      if (!hasCode(error, 'STORAGE_UNAVAILABLE')) throw error
+      await waitOut(error, attempt)
+    }
+  }
+}
+
 type Openers = { readonly list: Identity; readonly openPack: OpenPack; readonly chain: Chain }
 
-const accessOf = (place: Place, { list, openPack, chain }: Openers, stop: AbortSignal): Access => {
+const accessOf = (
+  place: Place,
+  { list, openPack, chain }: Openers,
+  { stop, waitOut = giveUp }: Pick<ReadHow, 'stop' | 'waitOut'>,
+): Access => {
   const { parts, committed } = place
   return {
-    read: async (key, start, end) => {
-      const store = await parts.stores.open(committed.storage)
-      const bytes = await store.get(key, { start, end }, stop)
-      if (bytes === null) throw fail('MISSING_OBJECT', { key })
-      return bytes
-    },
+    read: async (key, start, end) =>
+      patiently(waitOut, async () => {
+        const store = await parts.stores.open(committed.storage)
+        const bytes = await store.get(key, { start, end }, stop)
+        if (bytes === null) throw fail('MISSING_OBJECT', { key })
+        return bytes
+      }),
     locate: async (facts) => locate(place, facts),
     openPreamble: async (preamble, facts) => {
       if (parseKey(facts.key)?.kind === 'pack') return openPack(preamble, facts)
@@ -157,10 +174,17 @@ export const readSigned = async (
   return { committed, chain, body }
 }
 
+/** Waits before another attempt at what the storage did not do, the first time with 1; throws when it is enough. */
+export type WaitOut = (failure: Failure, attempt: number) => Promise<void>
+
+const giveUp: WaitOut = async (failure) => Promise.reject(failure)
+
 export type ReadHow = {
   readonly stop: AbortSignal
   /** Default: the managed identity, else `KEY_REQUIRED`. */
   readonly openPack?: OpenPack
+  /** Default: no patience; an answer that is late is of no use. */
+  readonly waitOut?: WaitOut
   /** What stands before the reader of objects, such as a cache. */
   readonly over?: (objects: ObjectReader) => ObjectReader
 }
@@ -169,13 +193,15 @@ export type ReadHow = {
 export const readerOf = async (
   parts: ReadBackupParts,
   signed: SignedBackup,
-  { stop, openPack, over = (objects) => objects }: ReadHow,
+  how: ReadHow,
 ): Promise<ReadBackup> => {
   const { committed, chain, body } = signed
+  const { openPack, over } = how
   const { list, content } = await parts.reading.identities(committed.vault)
   const openers = { list, chain, openPack: openPack ?? managed(content, chain) }
-  const access = accessOf({ parts, committed }, openers, stop)
-  const objects = over(createObjectReader({ vault: committed.vault, access }))
+  const access = accessOf({ parts, committed }, openers, how)
+  const plain = createObjectReader({ vault: committed.vault, access })
+  const objects = over === undefined ? plain : over(plain)
   const tree = { objects, packs: createPackRows(objects, body.packs), fence: body.fence }
   return { ...signed, access, objects, tree }
 }

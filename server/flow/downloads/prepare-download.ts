@@ -1,80 +1,19 @@
 /** A download from its claim to its links: planned, then object by object read, checked, encrypted anew and written. */
 import { fail } from '#shared/errors.ts'
-import { createBlobIds } from '#shared/format/blob-id.ts'
 import { toHex } from '#shared/format/bytes.ts'
 import { downloadKey } from '#shared/format/layout.ts'
-import { openIdKey, openWithSealed } from '#shared/read/handed.ts'
-import type { Clock, Random } from '#shared/world.ts'
 import { MiB } from '#shared/units.ts'
 import { wishOf } from '../../core/selection.ts'
-import type { OpenRequestId } from '#shared/ids.ts'
 import type { DownloadJob, DownloadProgress, Downloads } from '../../ports/downloads.ts'
-import type { OpenRequests } from '../../ports/open-requests.ts'
-import type { CommittedBackup } from '../../ports/reading.ts'
 import type { Claim } from '../../ports/tasks.ts'
 import { eachOf } from '../agent-parts.ts'
-import {
-  idKeyOf,
-  type OpenPack,
-  readBackup,
-  type ReadBackup,
-  type ReadBackupParts,
-} from '../read-backup.ts'
-import type { Pieces } from '../reading/read-pieces.ts'
+import { committedFor, openContent, type Opened, type OpenParts } from '../reading/open-content.ts'
 import type { Work } from '../tasks/run-task.ts'
 import { type Note, objectBytes } from './archive.ts'
 import { planDownload, type PlannedObject } from './plan-download.ts'
 import { writeObject } from './write-object.ts'
 
-export type OpenParts = ReadBackupParts & {
-  readonly openRequests: Pick<OpenRequests, 'approval' | 'sealedKeys' | 'openerSecret'>
-}
-
-export type PrepareParts = OpenParts & {
-  readonly downloads: Downloads
-  readonly random: Random
-  readonly clock: Clock
-}
-
-export type Opened = Pieces & { readonly backup: ReadBackup }
-
-/** Keys that the holder of a customer's key has given to the control plane itself. */
-const openedByRequest = async (
-  { openRequests }: OpenParts,
-  [committed, request]: readonly [CommittedBackup, OpenRequestId],
-): Promise<{ readonly openPack: OpenPack; readonly idKey: Uint8Array }> => {
-  const approval = await openRequests.approval(request, { forRun: true })
-  const secret = await openRequests.openerSecret(request)
-  if (approval?.backup !== committed.backup || secret === null)
-    throw fail('KEY_REQUIRED', { problem: 'the open request is not approved, or not for this' })
-  const opener = { secret, opening: request }
-  return {
-    idKey: openIdKey(opener, approval.sealedIdKey),
-    openPack: async (preamble, { pack, key }) => {
-      const sealed = (await openRequests.sealedKeys(request, [pack])).get(pack)
-      if (sealed === undefined)
-        throw fail('KEY_REQUIRED', { problem: `the open request does not open ${key}` })
-      return openWithSealed(opener, { what: pack, sealed }, preamble)
-    },
-  }
-}
-
-/** A backup whose content can be read: by the managed identity, or by what an approved request has opened. */
-export const openContent = async (
-  parts: OpenParts,
-  [committed, request]: readonly [CommittedBackup, OpenRequestId | null],
-  stop: AbortSignal,
-): Promise<Opened> => {
-  if (request === null) {
-    const idOf = createBlobIds(await idKeyOf(parts, committed, stop))
-    return { backup: await readBackup(parts, committed, { stop }), idOf }
-  }
-  const { openPack, idKey } = await openedByRequest(parts, [committed, request])
-  return {
-    backup: await readBackup(parts, committed, { stop, openPack }),
-    idOf: createBlobIds(idKey),
-  }
-}
+export type PrepareParts = OpenParts & { readonly downloads: Downloads }
 
 /** Small objects are mostly waiting for the storage. */
 const SMALL = MiB
@@ -110,22 +49,13 @@ const writeOne = async (
   if (!(await downloads.stored(claim, key, size))) throw lost()
 }
 
-const committedOf = async (
-  { reading }: PrepareParts,
-  { organization, backup }: DownloadJob,
-): Promise<CommittedBackup> => {
-  const committed = await reading.committed({ organization, project: null }, backup)
-  if (committed === null) throw fail('RESOURCE_NOT_FOUND', { resource: 'backup', id: backup })
-  return committed
-}
-
 /** What earlier attempts have stored is kept. */
 export const prepareDownload =
   (parts: PrepareParts): Work<DownloadJob, DownloadProgress> =>
   async (claim, how) => {
     const { stop } = how
     const { job } = claim
-    const committed = await committedOf(parts, job)
+    const committed = await committedFor(parts, job)
     const opened = await openContent(parts, [committed, job.openRequest], stop)
     const plan = await planDownload(opened.backup.tree, [wishOf(job.wanted), job.name])
     const stored = new Map((await parts.downloads.objects(claim)).map((one) => [one.no, one]))

@@ -3,7 +3,7 @@
  * it is used. A window spans small files, so that those that share a frame cost one read together.
  */
 import { showPath } from '#shared/api/file-ids.ts'
-import { Failure } from '#shared/errors.ts'
+import { fail, Failure } from '#shared/errors.ts'
 import type { Locator } from '#shared/format/locator.ts'
 import type { SegmentLine } from '#shared/format/segment.ts'
 import { pathOf } from '#shared/format/tree-order.ts'
@@ -29,6 +29,28 @@ type Slice =
   | { readonly line: SegmentLine; readonly locator: null }
   | { readonly line: SegmentLine; readonly locator: Locator }
 
+/**
+ * Locators of a file, which together are exactly as long as the file without its holes: inline ones were checked when the
+ * line was read, listed ones can only be here. An archive that says one length and holds another would be read as
+ * something else.
+ */
+export async function* wholeContent(
+  tree: Pieces['backup']['tree'],
+  line: SegmentLine,
+): AsyncGenerator<Locator, void, void> {
+  const { size = 0, holes = [] } = line.entry
+  let left = size - holes.reduce((sum, [, length]) => sum + length, 0)
+  const wrong = (): Error =>
+    about(line, fail('DAMAGED', { what: 'It', problem: 'its pieces are not as long as the file' }))
+  for await (const run of contentOf(tree, line.entry))
+    for (const locator of run) {
+      left -= locator[4]
+      if (left < 0) throw wrong()
+      yield locator
+    }
+  if (left > 0) throw wrong()
+}
+
 async function* slicesOf(
   { backup }: Pieces,
   chosen: AsyncIterable<Chosen>,
@@ -36,8 +58,7 @@ async function* slicesOf(
   for await (const { line, content } of chosen) {
     yield { line, locator: null }
     if (!content || line.entry.type !== 'file') continue
-    for await (const run of contentOf(backup.tree, line.entry))
-      for (const locator of run) yield { line, locator }
+    for await (const locator of wholeContent(backup.tree, line)) yield { line, locator }
   }
 }
 
@@ -58,7 +79,7 @@ async function* windowsOf(
 }
 
 /** The failure of an object, and which file it concerns. */
-const about = ({ dir, name }: SegmentLine, failure: Failure): Failure => {
+export const about = ({ dir, name }: SegmentLine, failure: Failure): Failure => {
   const path = showPath(pathOf(dir, name))
   const details =
     failure.code === 'DAMAGED'
