@@ -22,8 +22,8 @@ export type ReadingParts = {
   readonly stop: AbortSignal
 }
 
-/** Where to read next, after an address that failed. */
-export type Renew = (failed: Whereabouts, refused: boolean) => Promise<Whereabouts>
+/** Where to read next, after an address that failed; `anew`: the same one would hardly do. */
+export type Renew = (failed: Whereabouts, anew: boolean) => Promise<Whereabouts>
 
 export type Reading = {
   /** Waits, and says where to read next; null where it is over. One read's tries in a row. */
@@ -89,8 +89,11 @@ export const createReading = (parts: ReadingParts): Reading => {
   const { readOnce, fetched, stop } = parts
   const tries: Reading['tries'] = (renew) => {
     const own: Tries = { attempt: 0, trouble: null }
-    return async (trouble) =>
-      (await mayTryAgain(state, own, trouble)) ? renew(trouble.at, trouble.refused) : null
+    return async (trouble) => {
+      if (!(await mayTryAgain(state, own, trouble))) return null
+      // What fails more than once may have moved: a newly signed address leads to where it is by now.
+      return renew(trouble.at, trouble.refused || own.attempt > 1)
+    }
   }
   return {
     tries,

@@ -26,13 +26,13 @@ type Parts = {
   readonly giveUp: (error: unknown) => void
 }
 
-/** Another address where this one was refused or ran out, unless somebody else has got one already. */
+/** Another address where this one will not do or ran out, unless somebody else has got one already. */
 const renewing =
   (addresses: Addresses, facts: ObjectFacts): Renew =>
-  async (failed, refused) => {
+  async (failed, anew) => {
     const current = addresses.current(facts.key)
     const isNew = !('url' in failed) || failed.url !== current
-    if (current !== undefined && (isNew || !refused)) return { url: current }
+    if (current !== undefined && (isNew || !anew)) return { url: current }
     const located = await addresses.locate(facts)
     if (located === null) throw fail('MISSING_OBJECT', { key: facts.key })
     return located.at

@@ -64,6 +64,32 @@ describe('the store', () => {
     expect(new Set(asked).size).toBeLessThan(asked.length)
   })
 
+  test('that has moved is found where newly signed addresses lead, here and in threads', async () => {
+    await begin()
+    let seen = 0
+    let moved = 0
+    // Nobody answers any more where the addresses of before lead: that is no refusal.
+    plane.mood = (request) => {
+      seen += 1
+      if (seen % 4 === 0) moved = Number.MAX_SAFE_INTEGER
+      if (Number(/^\/(\d+)\//.exec(request.url ?? '')?.[1]) >= moved) return false
+      request.socket.destroy()
+      return true
+    }
+    plane.tamper = (pack) => {
+      moved = Number(/\/(\d+)\//.exec(pack.url)?.[1] ?? '0')
+      return pack
+    }
+    const { extractors } = restoreWorld(2)
+    const how = {
+      ...QUICKLY,
+      extractors,
+      patience: { away: 8000, refused: 8000, silent: HOUR, idle: HOUR },
+    }
+    const tally = await plane.run(plane.order(backup, { target: place.target }), how)
+    expect(tally.counts).toMatchObject({ files: 60, failed: 0, damaged: 0, lost: 0 })
+  })
+
   test('is not asked with an address that is about to run out', async () => {
     await begin()
     plane.life = 90_000
