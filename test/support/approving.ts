@@ -14,11 +14,11 @@ export type Approval = {
   readonly sealed_id_key: string
 }
 
-export const requestOf = async (api: TestApp, id: string): Promise<OpenRequest> =>
+export const requestOf = async (api: Pick<TestApp, 'call'>, id: string): Promise<OpenRequest> =>
   dataOf(await api.call('GET', `/v1/open-requests/${id}`)) as unknown as OpenRequest
 
 export const packsOf = async (
-  api: TestApp,
+  api: Pick<TestApp, 'call'>,
   id: string,
   limit = 1000,
 ): Promise<readonly OpenRequestPack[]> => {
@@ -40,7 +40,7 @@ const idKeyOf = async (request: OpenRequest, identity: Identity): Promise<Uint8A
 
 /** What is to be sent to approve it. */
 export const approvalOf = async (
-  api: TestApp,
+  api: Pick<TestApp, 'call'>,
   id: string,
   identity: Identity,
 ): Promise<Approval> => {
@@ -58,5 +58,8 @@ export const approvalOf = async (
   }
 }
 
-export const approve = async (api: TestApp, id: string, body: object): Promise<Answer> =>
-  api.call('POST', `/v1/open-requests/${id}/approve`, { body })
+export const approve = async (
+  api: Pick<TestApp, 'call'>,
+  id: string,
+  body: object,
+): Promise<Answer> => api.call('POST', `/v1/open-requests/${id}/approve`, { body })
