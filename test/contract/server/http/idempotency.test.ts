@@ -75,12 +75,11 @@ describe('a key that is used again', () => {
     expect((await post('k-3', path)).status).toBe(409)
   })
 
-  test('for another one is refused: other fields, another route, another query', async () => {
+  test('for another one is refused: other fields, another route', async () => {
     const path = `/v1/servers/${await addServer(api, 'enrolled')}/enrollment-tokens`
     await post('k-4', path, { expires_in: '1h' })
     for (const [url, body] of [
       [path, { expires_in: '2h' }],
-      [`${path}?x=1`, { expires_in: '1h' }],
       ['/v1/projects', { name: 'p' }],
     ] as const) {
       const refused = await post('k-4', url, body)
