@@ -181,7 +181,10 @@ describe('in the middle of a restore', () => {
     const canceled = await over(id)
     expect(canceled).toMatchObject({ status: 'canceled', error: { code: 'CANCELED' } })
     const there = restored(target)
-    const files = [...there].filter(([, { type }]) => type === 'file')
+    // A temporary name is no file's name: one may be left where a thread was stopped.
+    const files = [...there].filter(
+      ([path, { type }]) => type === 'file' && !path.includes('/.holdfast-'),
+    )
     expect(files.length).toBeGreaterThan(0)
     expect(files.length).toBeLessThan(FOLDERS * (FILES + 1) + 1)
     expect(files.map(([path]) => path).filter((path) => !facts.has(path))).toEqual([])
