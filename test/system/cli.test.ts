@@ -15,12 +15,12 @@ let instance: Instance
 let managed: Protected
 let run: (args: readonly string[], input?: string) => Promise<Spoken>
 
-const lastJson = <T>({ out }: Spoken): T => JSON.parse(out.trim().split('\n').at(-1) ?? '') as T
+const lastJson = ({ out }: Spoken): unknown => JSON.parse(out.trim().split('\n').at(-1) ?? '')
 
 const backUp = async (job: string): Promise<Backup> => {
   const said = await run(['backup', job, '--json'])
   expect(said).toMatchObject({ code: 0 })
-  return lastJson<Backup>(said)
+  return lastJson(said) as Backup
 }
 
 beforeAll(async () => {
@@ -44,7 +44,7 @@ test('a job is backed up by its name, and the backup is found again in the list'
   const list = await run(['backups', '--job', 'web1'])
   expect(list.out).toContain(backup.id)
   for (const line of list.out.split('\n')) expect(line.length).toBeLessThanOrEqual(80)
-  expect(lastJson<Backup[]>(await run(['backups', '--json'])).map(({ id }) => id)).toEqual([
+  expect((lastJson(await run(['backups', '--json'])) as Backup[]).map(({ id }) => id)).toEqual([
     backup.id,
   ])
 })
@@ -54,7 +54,7 @@ test('a folder of a backup is listed, and searched; names cannot move the cursor
   expect(listed.out).toContain('large.bin')
   expect(listed.out.trim().split('\n')).toHaveLength(2)
   const found = await run(['ls', 'latest', '--search', 'LARGE', '--json'])
-  expect(lastJson<{ path: string }>(found).path).toBe(join(source, 'below', 'large.bin'))
+  expect((lastJson(found) as { path: string }).path).toBe(join(source, 'below', 'large.bin'))
 })
 
 test('files are fetched to this machine and are what they were', async () => {
@@ -78,9 +78,10 @@ test('files are restored by the agent into another folder of the server', async 
 })
 
 test('a token can do what it was made for, until it is revoked', async () => {
-  const made = lastJson<{ id: string; token: string }>(
-    await run(['token', 'create', 'reader', '--scope', 'read', '--json']),
-  )
+  const made = lastJson(await run(['token', 'create', 'reader', '--scope', 'read', '--json'])) as {
+    id: string
+    token: string
+  }
   const reader = holdfast({ url: instance.url, token: made.token, cwd: folder })
   expect(await reader(['backups'])).toMatchObject({ code: 0 })
   expect(await reader(['backup', 'web1'])).toMatchObject({ code: 4 })
@@ -140,7 +141,7 @@ test('an open request is shown to the key’s holder, who may say no', async () 
     '--no-wait',
     '--json',
   ])
-  const { open_request_id: request } = lastJson<{ open_request_id: string }>(said)
+  const { open_request_id: request } = lastJson(said) as { open_request_id: string }
   expect((await run(['keys', 'requests'])).out).toContain(request)
   const refused = await run(['keys', 'approve', request, '--identity', file], 'n\n')
   expect(refused).toMatchObject({ code: 1 })
