@@ -115,14 +115,14 @@ describe('a PUT', () => {
   })
 
   test('that gets no answer, or half of one, is given up after the time without movement', async () => {
-    const hasty = httpPut({ ...PATIENCE, idle: 80 })
+    const hasty = httpPut({ ...PATIENCE, idle: 400 })
     try {
       answer = () => undefined
       const silent = await hasty.upload(grant(), body, NEVER)
       expect(silent).toMatchObject({
         done: 'failed',
         lasting: false,
-        problem: 'nothing moved for 0.1 s',
+        problem: 'nothing moved for 0.4 s',
       })
       answer = (response) => {
         response.writeHead(200, { etag: 'x', 'content-length': '100' })
