@@ -123,7 +123,9 @@ describe('a PUT', () => {
         done: 'failed',
         lasting: false,
         // Of so small a body both limits are over at the same moment.
-        problem: expect.stringMatching(/^(nothing moved for|it took longer than) 0\.4 s$/) as string,
+        problem: expect.stringMatching(
+          /^(nothing moved for|it took longer than) 0\.4 s$/,
+        ) as string,
       })
       answer = (response) => {
         response.writeHead(200, { etag: 'x', 'content-length': '100' })
