@@ -128,7 +128,7 @@ test('what only a customer can open is fetched, verified and restored with the i
   const restored = await run(['restore', 'web2', '--to', back, '--identity', file])
   expect(restored).toMatchObject({ code: 0 })
   expect(sameTree(source, join(back, source))).toEqual([])
-})
+}, 120_000)
 
 test('an open request is shown to the key’s holder, who may say no', async () => {
   const file = join(folder, 'identity.txt')
@@ -150,4 +150,4 @@ test('an open request is shown to the key’s holder, who may say no', async () 
     code: 0,
   })
   expect(managed.serverId).not.toBe('')
-})
+}, 60_000)

@@ -1,4 +1,5 @@
 /** The holder of a customer's key opens packs for somebody: looks, decides, and answers the open request. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { OpenRequest, OpenRequestPack } from '#shared/api/open-requests.ts'
 import { parseFile } from '#shared/api/file-ids.ts'
 import { fail } from '#shared/errors.ts'
@@ -7,7 +8,7 @@ import { boxPublicKey, showFingerprint, verifySignature } from '#shared/format/k
 import { openProof } from '#shared/protocol/restore-orders.ts'
 import { openerFingerprint, packsSha256 } from '#shared/protocol/open-request.ts'
 import { parser, type Static, Type } from '#shared/schema.ts'
-import { formatBytes, formatCount } from '#shared/units.ts'
+import { formatBytes, formatCount, SECOND } from '#shared/units.ts'
 import { listOf } from './api-client.ts'
 import type { Desk } from './desk.ts'
 import { askParts, handedObjects } from './parts.ts'
@@ -121,6 +122,22 @@ const send = async ({ api, stop }: Desk, id: string, approved: Approved): Promis
   }
 }
 
+const SIGNING = 30 * SECOND
+const LOOK_EVERY = SECOND / 4
+
+/** An agent that is connected signs within a moment; one that is not is waited for no longer than half a minute. */
+const signedRequest = async ({ api, stop }: Desk, id: string): Promise<OpenRequest> => {
+  const deadline = performance.now() + SIGNING
+  const path = `/v1/open-requests/${encodeURIComponent(id)}`
+  for (;;) {
+    const request = await api.get(path, OpenRequest, stop)
+    const { type, signature } = request.opener
+    const waits = request.status === 'pending' && type === 'agent' && signature === undefined
+    if (!waits || performance.now() > deadline) return request
+    await sleep(LOOK_EVERY, undefined, { signal: stop })
+  }
+}
+
 export type Approving = {
   readonly identities: readonly string[]
   /** Whether a person is asked before anything is opened. */
@@ -133,8 +150,8 @@ export const approveRequest = async (
   id: string,
   { identities, ask }: Approving,
 ): Promise<OpenRequest | null> => {
-  const { api, screen, stop, parts } = desk
-  const request = await api.get(`/v1/open-requests/${encodeURIComponent(id)}`, OpenRequest, stop)
+  const { screen, parts } = desk
+  const request = await signedRequest(desk, id)
   const packs = await packsOf(desk, request.id)
   checkOpener(request, packs)
   const files = exactFiles(request)
