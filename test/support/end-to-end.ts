@@ -1,11 +1,13 @@
 /** The whole way with parts that are elsewhere: three backups of a changing folder, each restored and compared, one of them by an agent. */
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { UNSETTLED } from '#agent/core/stat.ts'
 import type { ReadStore } from '#shared/store.ts'
 import type { Instance, Protected } from './instance.ts'
 import { endOfRestore, startRestore } from './instance-restores.ts'
 import { runOpen } from './run-open.ts'
 import { differences, type Fact, snapshot } from './same-tree.ts'
+import { eventually } from './wait.ts'
 
 const stop = new AbortController().signal
 
@@ -92,6 +94,9 @@ const restoreElsewhere = async (
 /** What was promised and not kept, a sentence each. */
 export const endToEnd = async (setting: EndToEnd): Promise<string[]> => {
   const violations: string[] = []
+  // What was written this moment is read again by the next backup: its times could not tell a second write.
+  const made = Date.now()
+  await eventually('the files to settle', () => Date.now() - made > 2 * UNSETTLED)
   const first = await backUp(setting, 'the first backup', violations)
   const second = await backUp(setting, 'the unchanged backup', violations)
   const sent = [numberIn(second.data, 'bytes', 'new'), numberIn(second.data, 'counts', 'changed')]

@@ -110,8 +110,11 @@ describe.skipIf(!canSearchProcesses)(`the secrets of a control plane${needs}`, (
       'the agent of up',
       () => existsSync(pidFile) && Number(readFileSync(pidFile, 'utf8')),
     )
-    const jobs = (await instance.call('GET', '/v1/jobs'))['data'] as { id: string }[]
-    embedded.jobId = jobs.map(({ id }) => id).find((id) => id !== remote.jobId) ?? ''
+    // `up` answers before it has made the job of its own server.
+    embedded.jobId = await eventually('the job of up', async () => {
+      const jobs = (await instance.call('GET', '/v1/jobs'))['data'] as { id: string }[]
+      return jobs.map(({ id }) => id).find((id) => id !== remote.jobId)
+    })
     needles = await controlPlaneSecrets({ instance, connect: postgres.connect, masterKey })
   })
   afterAll(async () => {
