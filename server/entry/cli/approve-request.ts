@@ -12,7 +12,7 @@ import { formatBytes, formatCount, SECOND } from '#shared/units.ts'
 import { listOf } from './api-client.ts'
 import type { Desk } from './desk.ts'
 import { askParts, handedObjects } from './parts.ts'
-import { localTime, plain } from './table.ts'
+import { localTime, plain } from '#shared/table.ts'
 
 type Pack = { readonly no: number; readonly header: string }
 

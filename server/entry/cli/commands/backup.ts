@@ -6,7 +6,7 @@ import { findJob, findServer } from '../find.ts'
 import { followBackup } from '../follow-backup.ts'
 import { listOf } from '../api-client.ts'
 import { backupLines } from '../summary.ts'
-import { localTime, size, tableLines } from '../table.ts'
+import { localTime, size, tableLines } from '#shared/table.ts'
 
 type BackupFlags = Common & {
   readonly name?: string

@@ -8,7 +8,7 @@ import { listOf } from '../api-client.ts'
 import { approveRequest } from '../approve-request.ts'
 import { atDesk, type Common, type Desk, type Register, remote } from '../desk.ts'
 import { EXIT } from '../exit-codes.ts'
-import { localTime, plain, tableLines } from '../table.ts'
+import { localTime, plain, tableLines } from '#shared/table.ts'
 
 const KEYS = [
   { head: 'NAME', least: 8 },

@@ -5,7 +5,7 @@ import { formatBytes } from '#shared/units.ts'
 import { atDesk, type Common, type Desk, type Register, remote } from '../desk.ts'
 import { EXIT } from '../exit-codes.ts'
 import { findBackup } from '../find.ts'
-import { localTime, plain } from '../table.ts'
+import { localTime, plain } from '#shared/table.ts'
 
 type Flags = Common & { readonly search?: string }
 

@@ -6,7 +6,7 @@ import { atDesk, type Common, type Desk, type Register, remote } from '../desk.t
 import { EXIT } from '../exit-codes.ts'
 import { findServer } from '../find.ts'
 import { findTarget } from '../find-target.ts'
-import { localTime, tableLines } from '../table.ts'
+import { localTime, tableLines } from '#shared/table.ts'
 
 const COLUMNS = [
   { head: 'NAME', least: 8 },

@@ -5,7 +5,7 @@ import { listOf } from '../api-client.ts'
 import { atDesk, type Common, type Desk, type Register, remote } from '../desk.ts'
 import { EXIT } from '../exit-codes.ts'
 import { findStorage } from '../find-target.ts'
-import { localTime, tableLines } from '../table.ts'
+import { localTime, tableLines } from '#shared/table.ts'
 
 const COLUMNS = [
   { head: 'NAME', least: 8 },

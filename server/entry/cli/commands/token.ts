@@ -3,7 +3,7 @@ import { NewToken, Token } from '#shared/api/tokens.ts'
 import { listOf } from '../api-client.ts'
 import { atDesk, type Common, type Desk, type Register, remote } from '../desk.ts'
 import { EXIT } from '../exit-codes.ts'
-import { localTime, tableLines } from '../table.ts'
+import { localTime, tableLines } from '#shared/table.ts'
 
 const COLUMNS = [
   { head: 'NAME', least: 6 },

@@ -1,6 +1,6 @@
 /** Tables that fit 80 columns: the widest column that may give way is cut, never wrapped. */
 import Table from 'cli-table3'
-import { formatBytes } from '#shared/units.ts'
+import { formatBytes } from './units.ts'
 
 export type Column = {
   readonly head: string
