@@ -69,10 +69,13 @@ export const readRows = async <DB, TB extends keyof DB, Row>(
     .limit(page.limit + 1)
     .offset(page.offset)
   const { rows } = await sql<Row & Place>`${selected}`.execute(db)
-  const last = rows.length > page.limit ? rows[page.limit - 1] : undefined
+  const placed = rows.map(({ page_value: value, page_id: id, ...item }) => ({
+    next: { value, id },
+    item: item as Row,
+  }))
   return {
-    items: rows.slice(0, page.limit),
-    next: last === undefined ? null : { value: last.page_value, id: last.page_id },
+    items: placed.slice(0, page.limit).map(({ item }) => item),
+    next: placed.length > page.limit ? (placed[page.limit - 1]?.next ?? null) : null,
   }
 }
 
