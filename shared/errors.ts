@@ -70,6 +70,10 @@ export const CATALOGUE = {
     'The body is larger than {limit} bytes.',
     'Send less at once.',
   ]),
+  UNSUPPORTED_MEDIA_TYPE: entry(415, 2, 'after-change', [
+    'The body is not JSON, as its Content-Type has it.',
+    'Send JSON, with "Content-Type: application/json".',
+  ]),
   LIMIT_EXCEEDED: entry(422, 1, 'after-change', [
     'The limit of {limit} {what} is reached.',
     'Remove some, or raise the limit.',

@@ -11,10 +11,7 @@ const ofFramework = (error: FastifyError): Failure | null => {
     case 'FST_ERR_CTP_BODY_TOO_LARGE':
       return fail('PAYLOAD_TOO_LARGE', { limit: BODY_LIMIT })
     case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
-      return fail('VALIDATION_FAILED', {
-        field: 'content-type',
-        problem: 'must be application/json',
-      })
+      return fail('UNSUPPORTED_MEDIA_TYPE', { field: 'content-type' })
     case 'FST_ERR_BAD_URL':
       return fail('VALIDATION_FAILED', { field: 'path', problem: 'is not a well-formed URL' })
     default:

@@ -56,11 +56,26 @@ const answers = (response: unknown, problems: ByStatus): Readonly<Record<string,
 const scopesOf = (config: FastifyContextConfig | undefined): readonly string[] =>
   [config?.scope, config?.or].filter((scope) => scope !== undefined)
 
-type Route = Pick<RouteOptions, 'config'>
+type Route = Pick<RouteOptions, 'config' | 'method'>
 
 /** The same without what is not there. */
 const given = (parts: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> =>
   Object.fromEntries(Object.entries(parts).filter(([, part]) => part !== undefined))
+
+/** Heard by one hook for all routes (idempotency.ts), so no route says that it takes it. */
+const KEY = {
+  type: 'object',
+  properties: {
+    'idempotency-key': {
+      type: 'string',
+      minLength: 1,
+      maxLength: 255,
+      pattern: '^[\\x21-\\x7e]+$',
+      description: 'the same key and body get the same answer for 24 hours; another body gets 409',
+      examples: ['deploy-4711'],
+    },
+  },
+}
 
 const inputs = ({ params, querystring, headers, body }: FastifySchema): FastifySchema =>
   given({
@@ -78,12 +93,18 @@ const named = (
   url: string,
 ): FastifySchema => given({ operationId, tags: tags ?? [tagOf(url)], summary, description })
 
-const describe = (schema: FastifySchema, url: string, { config }: Route): Described['schema'] => {
+const describe = (
+  schema: FastifySchema,
+  url: string,
+  { config, method }: Route,
+): Described['schema'] => {
   const isPublic = declaredScope(config) === 'public'
+  const takesKey = !isPublic && [method].flat().includes('POST')
   const takes = {
     token: !isPublic,
     place: schema.params !== undefined,
     body: schema.body !== undefined,
+    key: takesKey,
     parameters: schema.querystring !== undefined || schema.headers !== undefined,
   }
   const problems = byStatus(problemsOf(takes, config?.problems ?? []))
@@ -91,7 +112,7 @@ const describe = (schema: FastifySchema, url: string, { config }: Route): Descri
     ...named(schema, url),
     [PROBLEMS]: problems,
     security: isPublic ? [] : scopesOf(config).map((one) => ({ [TOKEN_SCHEME]: [one] })),
-    ...inputs(schema),
+    ...inputs(takesKey ? { ...schema, headers: KEY } : schema),
     response: answers(schema.response, problems),
   })
 }

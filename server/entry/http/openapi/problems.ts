@@ -8,18 +8,21 @@ export type Takes = {
   /** Ids in its path. */
   readonly place: boolean
   readonly body: boolean
+  /** `Idempotency-Key`. */
+  readonly key: boolean
   /** Query or headers. */
   readonly parameters: boolean
 }
 
 /** In the order of their statuses. */
 export const problemsOf = (takes: Takes, more: readonly ErrorCode[]): readonly ErrorCode[] => {
-  const { token, place, body, parameters } = takes
+  const { token, place, body, key, parameters } = takes
   const all = new Set<ErrorCode>([
     ...(token || place || body || parameters ? (['VALIDATION_FAILED'] as const) : []),
     ...(token ? (['UNAUTHENTICATED', 'PERMISSION_DENIED'] as const) : []),
     ...(place ? (['RESOURCE_NOT_FOUND'] as const) : []),
-    ...(body ? (['PAYLOAD_TOO_LARGE'] as const) : []),
+    ...(key ? (['CONFLICT', 'OPERATION_IN_PROGRESS'] as const) : []),
+    ...(body ? (['PAYLOAD_TOO_LARGE', 'UNSUPPORTED_MEDIA_TYPE'] as const) : []),
     ...(token ? (['RATE_LIMITED', 'INTERNAL', 'DATABASE_UNAVAILABLE'] as const) : []),
     ...more,
   ])

@@ -27,7 +27,7 @@ export const healthRoutes =
     app.get(
       '/readyz',
       {
-        config: { scope: 'public' },
+        config: { scope: 'public', problems: ['DATABASE_UNAVAILABLE'] },
         schema: { summary: 'Whether it can work', response: { 200: Readiness } },
       },
       async () => {

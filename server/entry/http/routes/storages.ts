@@ -83,7 +83,7 @@ const single =
         config: {
           scope: 'admin',
           of: 'organization',
-          problems: ['CONFLICT', 'STORAGE_UNAVAILABLE'],
+          problems: ['CONFLICT', 'RESOURCE_HAS_DEPENDENCIES', 'STORAGE_UNAVAILABLE'],
         },
         schema: {
           summary: 'Change a storage, after a test of what is new',

@@ -163,7 +163,7 @@ describe('what is refused', () => {
       },
       payload: 'name=a',
     })
-    expect(response.statusCode).toBe(400)
+    expect(response.statusCode).toBe(415)
     expect(response.body).toContain('application/json')
   })
 
