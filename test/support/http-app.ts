@@ -28,6 +28,7 @@ import { type Postgres, startPostgres } from '#server/io/embedded/postgres/start
 import { systemRandom } from '#server/io/random.ts'
 import { type Sealing, sealing } from '#server/io/secrets.ts'
 import type { PrepareVault, Stores } from '#server/ports.ts'
+import { checkAnswers } from './answer-check.ts'
 
 export const quiet: Log = {
   debug: () => undefined,
@@ -190,6 +191,7 @@ export const startTestApp = async (
           for (const one of [method].flat()) if (one !== 'HEAD') routes.push([one, url])
         })
       },
+      checkAnswers,
       ...apiRoutes(parts),
       (added) => {
         added.addHook('onClose', async () => {
