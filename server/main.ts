@@ -96,11 +96,8 @@ const routesOf = async (
   const browsing = createBrowsing({ reading, stores })
   const world = { clock: systemClock, random: systemRandom, log }
   const wakeWorker = (): void => worker.wake()
-  const downloading = {
-    ...{ ...browsing, ...world },
-    ...{ openRequests, downloads: resources.downloads, wakeWorker },
-  }
-  const worker = startOwnWork(downloading)
+  const own = { ...resources, ...browsing, ...world, openRequests, wakeWorker }
+  const worker = startOwnWork(own)
   owned.defer(async () => worker.close())
   const following = await createFollowing({ news: newsIn(database.sql), clock: systemClock, log })
   owned.defer(async () => following.close())
@@ -119,7 +116,7 @@ const routesOf = async (
     browsing,
     details: createDetails(browsing, { clock: systemClock, log }),
     following,
-    downloading,
+    ...{ downloading: own, verifying: own },
   })
   return [...routes, gate.routes]
 }

@@ -16,6 +16,7 @@ import {
   when,
 } from './shapes.ts'
 import { BackupFile } from './files.ts'
+import { LastVerified } from './findings.ts'
 
 export const BACKUP_STATUSES = [
   'pending',
@@ -109,6 +110,7 @@ export const Backup = Type.Object({
   operations: Type.Array(operation),
   /** What would stand in the way of removing it. */
   dependents: Type.Array(Type.Object({ type: oneOf('restore'), id })),
+  last_verified: LastVerified,
   monitoring_available: Type.Boolean(),
 })
 

@@ -148,11 +148,8 @@ export const startTestApp = async (
   const browsing = createBrowsing({ reading, stores })
   const news = newsIn(database.sql)
   const wakeWorker = (): void => worker.wake()
-  const downloading = {
-    ...{ ...browsing, ...world, log: quiet },
-    ...{ openRequests, downloads: resources.downloads, wakeWorker },
-  }
-  const worker = startOwnWork(downloading)
+  const own = { ...resources, ...browsing, ...world, log: quiet, openRequests, wakeWorker }
+  const worker = startOwnWork(own)
   const parts = {
     ...resources,
     ...{ reading, openRequests, restores, stores },
@@ -173,7 +170,7 @@ export const startTestApp = async (
     },
     browsing,
     details: createDetails(browsing, { clock: systemClock, log: quiet }),
-    downloading,
+    ...{ downloading: own, verifying: own },
     following: await createFollowing({ news, clock: systemClock, log: quiet }),
   }
   const routes: (readonly [string, string])[] = []

@@ -16,6 +16,7 @@ import { restoreRoutes } from './routes/restores.ts'
 import { serverRoutes } from './routes/servers.ts'
 import { storageRoutes } from './routes/storages.ts'
 import { tokenRoutes } from './routes/tokens.ts'
+import { verificationRoutes } from './routes/verifications.ts'
 
 type PartsOf<Make extends (parts: never) => Routes> = Parameters<Make>[0]
 
@@ -28,7 +29,8 @@ export type ApiParts = PartsOf<typeof organizationRoutes> &
   PartsOf<typeof backupEventRoutes> &
   PartsOf<typeof restoreRoutes> &
   PartsOf<typeof openRequestRoutes> &
-  PartsOf<typeof downloadRoutes> & {
+  PartsOf<typeof downloadRoutes> &
+  PartsOf<typeof verificationRoutes> & {
     readonly health: PartsOf<typeof healthRoutes>
     readonly organizations: PartsOf<typeof meRoutes>
     readonly projects: PartsOf<typeof projectRoutes>
@@ -51,6 +53,7 @@ export const apiRoutes = (parts: ApiParts): Routes[] => [
   backupEventRoutes(parts),
   fileRoutes(parts.browsing),
   downloadRoutes(parts),
+  verificationRoutes(parts),
   restoreRoutes(parts),
   openRequestRoutes(parts),
 ]

@@ -20,6 +20,7 @@ import type { OwnOrganization } from '../../ports/organization.ts'
 import type { Downloads } from '../../ports/downloads.ts'
 import type { Followable, Logs } from '../../ports/following.ts'
 import type { IssuedTokens, Projects } from '../../ports/tokens.ts'
+import type { Verifications } from '../../ports/verifications.ts'
 import type { Sealing } from '../secrets.ts'
 import { backupsIn } from './backups/backups.ts'
 import { credentialSealing } from './credentials.ts'
@@ -41,6 +42,8 @@ import type { Schema } from './schema.ts'
 import { serversIn } from './servers.ts'
 import { storagesIn } from './storages.ts'
 import { issuedTokensIn, tokensIn } from './tokens.ts'
+import { followedVerifications } from './verifications/followed-verifications.ts'
+import { verificationsIn } from './verifications/verifications.ts'
 
 export type Resources = {
   readonly tokens: Tokens
@@ -57,11 +60,13 @@ export type Resources = {
   readonly firstStart: FirstStart
   readonly idempotency: Idempotency
   readonly downloads: Downloads
+  readonly verifications: Verifications
   /** What can be followed while it runs, and the logs of it. */
   readonly followed: {
     readonly backups: Followable
     readonly restores: Followable
     readonly downloads: Followable
+    readonly verifications: Followable
   }
   readonly logs: { readonly backups: Logs; readonly restores: Logs }
 }
@@ -114,10 +119,12 @@ export const resourcesIn = (db: Kysely<Schema>, world: World): Resources => {
       backups: followedBackups(db),
       restores: followedRestores(db),
       downloads: followedDownloads(db),
+      verifications: followedVerifications(db),
     },
     logs: { backups: logsIn(db, NAMES.backup), restores: logsIn(db, NAMES.restore) },
-    idempotency: idempotencyIn(db, { sealing: world.sealing, makeId }),
     downloads: downloadsIn(db, { makeId }),
+    verifications: verificationsIn(db, { makeId }),
+    idempotency: idempotencyIn(db, { sealing: world.sealing, makeId }),
     firstStart: firstStartIn(db, { random, makeId, storages, keys }),
   }
 }

@@ -25,10 +25,12 @@ const TAGS: Readonly<Record<string, string>> = {
   Storages: 'buckets',
   'Encryption keys': 'whom backups are encrypted to',
   Jobs: 'what is backed up, from where, and to where',
-  Backups: 'runs of jobs and what they stored: status, log, files, restores, downloads',
+  Backups:
+    'runs of jobs and what they stored: status, log, files, restores, downloads, verifications',
   Restores: 'files on their way back to a server',
   'Open requests': 'asking the holder of a key to open packs',
   Downloads: 'files that are prepared to be fetched',
+  Verifications: 'reading a backup to see that it can be restored',
   Service: 'whether it lives, and this document',
 }
 

@@ -7,6 +7,7 @@ import { vaultPrefix, withPrefix } from '#shared/format/layout.ts'
 import { countOf, fieldOf, reasonOf, textOf } from '../json-fields.ts'
 import { isoOrNull } from '../pages.ts'
 import type { JsonObject, Schema } from '../schema.ts'
+import { summaryIn } from '../verifications/verification-shape.ts'
 
 type Table<Name extends keyof Schema> = Selectable<Schema[Name]>
 
@@ -87,6 +88,14 @@ const tagsOf = (tags: readonly string[]): Backup['tags'] => ({
 const spanOf = (seconds: number | null): string | null =>
   seconds === null ? null : showDuration(seconds * SECOND)
 
+const lastVerifiedIn = (last: JsonObject): Backup['last_verified'] => {
+  const restore = fieldOf(last, 'restore')
+  const summary = summaryIn(restore)
+  if (summary === null) return { restore: null }
+  const at = new Date(textOf(restore, 'at')).toISOString()
+  return { restore: { ...summary, at, verification_id: textOf(restore, 'verification_id') } }
+}
+
 export const shapeBackup = (row: BackupRow): Backup => ({
   id: row.id,
   org_id: row.org_id,
@@ -144,6 +153,7 @@ export const shapeBackup = (row: BackupRow): Backup => ({
     ...row.restores.map(restoreOf),
   ],
   dependents: row.open_restores.map((id) => ({ type: 'restore' as const, id })),
+  last_verified: lastVerifiedIn(row.last_verified),
   monitoring_available: true,
 })
 

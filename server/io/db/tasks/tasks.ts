@@ -86,18 +86,28 @@ export const release = async (
     where id = ${id}::uuid and lease_epoch = ${epoch} and status = ${busy}`.execute(db)
 }
 
-/** Ends a claimed task as `values` say, with the event of it; `false` where the claim is lost. */
+type Around = {
+  before?(trx: Transaction<Schema>): Promise<void>
+  /** Only where the claim is still held. */
+  after?(trx: Transaction<Schema>): Promise<void>
+}
+
+/** Ends a claimed task as `values` say, with its event and what is `around` it in one transaction; `false` where the claim is lost. */
 export const settle = async (
   db: Kysely<Schema>,
   names: TaskNames,
   [{ id, epoch }, values]: readonly [Held, RawBuilder<unknown>],
+  around: Around = {},
 ): Promise<boolean> =>
   db.transaction().execute(async (trx) => {
+    await around.before?.(trx)
     const { rows } = await sql`
       update ${names.tasks} set ${values}, lease_until = null, updated_at = hf_now()
       where id = ${id}::uuid and lease_epoch = ${epoch} and status = ${names.busy} returning id`.execute(
       trx,
     )
-    if (rows.length > 0) await noteStatus(trx, names, id)
-    return rows.length > 0
+    if (rows.length === 0) return false
+    await noteStatus(trx, names, id)
+    await around.after?.(trx)
+    return true
   })

@@ -1,0 +1,168 @@
+import { type Kysely, type Selectable, sql } from 'kysely'
+import { fail } from '#shared/errors.ts'
+import type { VerificationResult } from '#shared/api/findings.ts'
+import type { Id, VerificationId } from '#shared/ids.ts'
+import type { Caller } from '../../../core/caller.ts'
+import type { Claim } from '../../../ports/tasks.ts'
+import type {
+  NewVerification,
+  VerificationJob,
+  VerificationProgress,
+  Verifications,
+} from '../../../ports/verifications.ts'
+import { audit } from '../audit.ts'
+import { brokenConstraint } from '../errors.ts'
+import type { Schema } from '../schema.ts'
+import { reasonFor } from '../tasks/failure.ts'
+import { claim, heldBy, noteStatus, release, renew, settle } from '../tasks/tasks.ts'
+import { NAMES } from './names.ts'
+import { shapeVerification } from './verification-shape.ts'
+
+type Row = Selectable<Schema['verifications']>
+
+export type VerificationParts = { makeId(): Id<'audit entry'> }
+
+/** Those of backups of the caller's servers. */
+const visible = (db: Kysely<Schema>, caller: Caller, id: VerificationId) => {
+  const one = db
+    .selectFrom('verifications as v')
+    .innerJoin('backups as b', 'b.id', 'v.backup_id')
+    .innerJoin('servers as s', 's.id', 'b.server_id')
+    .where('v.id', '=', id)
+    .where('v.org_id', '=', caller.organization)
+    .where('b.deleted_at', 'is', null)
+  return caller.project === null ? one : one.where('s.project_id', '=', caller.project)
+}
+
+const insert = async (
+  db: Kysely<Schema>,
+  [caller, entry]: readonly [Caller, Id<'audit entry'>],
+  { id, of, level, openRequest }: NewVerification,
+): Promise<void> =>
+  db.transaction().execute(async (trx) => {
+    await trx
+      .insertInto('verifications')
+      .values({
+        id,
+        org_id: of.organization,
+        backup_id: of.backup,
+        vault_id: of.vault,
+        level,
+        open_request_id: openRequest,
+        requested_by: { name: caller.name, token_id: caller.token },
+        gc_floor: sql<number>`(select gc_epoch from vaults where id = ${of.vault})`,
+      })
+      .execute()
+    await noteStatus(trx, NAMES, id)
+    await audit(trx, [caller, entry], {
+      action: 'verification.started',
+      subject: ['backup', of.backup],
+      details: { verification_id: id, level },
+    })
+  })
+
+/** Index: verifications_open. */
+const openOne = async (
+  db: Kysely<Schema>,
+  { of, level }: NewVerification,
+): Promise<VerificationId | null> => {
+  const row = await db
+    .selectFrom('verifications')
+    .select('id')
+    .where('backup_id', '=', of.backup)
+    .where('level', '=', level)
+    .where('status', 'in', ['pending', 'running'])
+    .executeTakeFirst()
+  return row?.id ?? null
+}
+
+const add = async (
+  db: Kysely<Schema>,
+  by: readonly [Caller, Id<'audit entry'>],
+  wanted: NewVerification,
+): Promise<VerificationId | null> => {
+  // The one in the way may end between the two statements; then there is room for this one.
+  for (let tries = 0; tries < 5; tries += 1) {
+    try {
+      await insert(db, by, wanted)
+      return null
+    } catch (error) {
+      if (brokenConstraint(error) !== 'verifications_open') throw error
+    }
+    const running = await openOne(db, wanted)
+    if (running !== null) return running
+  }
+  throw fail('CONFLICT', { problem: 'Other verifications of this backup keep starting and ending' })
+}
+
+const jobIn = (row: Row): Claim<VerificationJob> => ({
+  epoch: row.lease_epoch,
+  attempt: row.attempt,
+  job: {
+    id: row.id,
+    organization: row.org_id,
+    backup: row.backup_id,
+    openRequest: row.open_request_id,
+  },
+})
+
+/** Lock order: the backup, then the verification. What was found in detail stays with the latter: lists show backups whole. */
+const complete = async (
+  db: Kysely<Schema>,
+  held: Claim<VerificationJob>,
+  [result, progress]: readonly [VerificationResult, VerificationProgress],
+): Promise<boolean> => {
+  const { id, backup } = held.job
+  const values = sql`status = 'completed', completed_at = hf_now(), error = null,
+    result = ${{ ...result }}::jsonb, progress = ${{ ...progress }}::jsonb`
+  return settle(db, NAMES, [heldBy(held), values], {
+    before: async (trx) => {
+      await trx
+        .selectFrom('backups')
+        .select('id')
+        .where('id', '=', backup)
+        .forNoKeyUpdate()
+        .execute()
+    },
+    after: async (trx) => {
+      await sql`
+        update backups b set last_verified = b.last_verified || jsonb_build_object(v.level,
+          (v.result - 'problems') || jsonb_build_object('at', v.completed_at, 'verification_id', v.id))
+        from verifications v where v.id = ${id}::uuid and b.id = v.backup_id`.execute(trx)
+    },
+  })
+}
+
+/** Nothing holds them: they have never been claimed. */
+const expire = async (db: Kysely<Schema>): Promise<number> =>
+  db.transaction().execute(async (trx) => {
+    const problem = 'the open request was not approved in its time'
+    const { rows } = await sql<{ id: string }>`
+      update verifications v set status = 'failed', completed_at = hf_now(), updated_at = hf_now(),
+        error = ${reasonFor(fail('KEY_REQUIRED', { problem }))}::jsonb
+      from open_requests q
+      where q.id = v.open_request_id and v.status = 'pending' and q.approved_at is null
+        and q.expires_at <= hf_now()
+      returning v.id`.execute(trx)
+    for (const { id } of rows) await noteStatus(trx, NAMES, id)
+    return rows.length
+  })
+
+export const verificationsIn = (db: Kysely<Schema>, parts: VerificationParts): Verifications => ({
+  add: async (caller, wanted) => add(db, [caller, parts.makeId()], wanted),
+  get: async (caller, id) => {
+    const row = await visible(db, caller, id).selectAll('v').executeTakeFirst()
+    return row === undefined ? null : shapeVerification(row)
+  },
+  claim: async (limit, lease) => (await claim<Row>(db, NAMES, [limit, lease])).map(jobIn),
+  renew: async (held, progress, lease) =>
+    renew(db, NAMES, [heldBy(held), progress === null ? null : { ...progress }, lease]),
+  release: async (held, failure, after) => release(db, NAMES, [heldBy(held), failure, after]),
+  fail: async (held, failure) => {
+    const error = sql`${reasonFor(failure)}::jsonb`
+    const values = sql`status = 'failed', completed_at = hf_now(), error = ${error}`
+    await settle(db, NAMES, [heldBy(held), values])
+  },
+  complete: async (held, result, progress) => complete(db, held, [result, progress]),
+  expire: async () => expire(db),
+})
