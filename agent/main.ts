@@ -10,18 +10,20 @@ import { handedCommand } from './entry/cli/handed.ts'
 import { openCommand } from './entry/cli/open.ts'
 import { policyLines, policyOptions } from './entry/cli/policy.ts'
 import { placesFrom, runAgent } from './entry/cli/run.ts'
-import { status } from './entry/cli/status.ts'
+import { exitOf, readStatusOf, statusOptions } from './entry/cli/status.ts'
+import { statusJson, statusText } from './entry/cli/status-text.ts'
 import { type Allow, formatPolicy } from './core/policy.ts'
 import { createGuard } from './flow/guard.ts'
 import { machineFacts } from './io/facts.ts'
 import { httpPut } from './io/http-put.ts'
-import { lockFolder } from './io/lock.ts'
+import { isLocked, lockFolder } from './io/lock.ts'
 import { lineLog } from './io/log.ts'
 import { boundNursery } from './io/memory.ts'
 import { nodeFileSystem } from './io/node-fs.ts'
 import { policyFile, trustOf, writePolicy } from './io/policy-file.ts'
 import { openWorld, restoreWorld } from './io/restore-world.ts'
 import { stateFolder } from './io/state-folder.ts'
+import { askStatus, statusSocket } from './io/status-socket.ts'
 import { readSecret, terminalAsk } from './io/terminal.ts'
 import { poolOf } from './io/workers.ts'
 import { eventLoopTurn, systemClock, systemRandom } from './io/world.ts'
@@ -95,6 +97,8 @@ const run: Command = async (args, config, stop) => {
       fs: nodeFileSystem,
       restoring: restoreWorld(config.threads),
       guard,
+      pid: process.pid,
+      serveStatus: statusSocket(folder),
     }
     await runAgent(parts, stop)
     return 0
@@ -104,20 +108,18 @@ const run: Command = async (args, config, stop) => {
   }
 }
 
-const isRunning = async (folder: string): Promise<boolean> => {
-  try {
-    await (await lockFolder(folder)).release()
-    return false
-  } catch {
-    return true
-  }
-}
-
 const showStatus: Command = async (args, config) => {
-  const { state: folder } = placesFrom(args, config, 'holdfast-agent status [--state FOLDER]')
-  const text = status({ state: stateFolder(folder), folder, isRunning: await isRunning(folder) })
-  process.stdout.write(text)
-  return 0
+  const { state: folder, policy, json } = statusOptions(args, config)
+  const status = await readStatusOf({
+    state: stateFolder(folder),
+    folder,
+    version: VERSION,
+    ask: async () => askStatus(folder),
+    isHeld: async () => isLocked(folder),
+    policy: () => policiesIn(policy, null).read(),
+  })
+  process.stdout.write(json ? `${statusJson(status)}\n` : statusText(status))
+  return exitOf(status)
 }
 
 const showPolicy: Command = async (args, config) => {

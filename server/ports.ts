@@ -173,6 +173,8 @@ export type EnrolledAgent = {
 
 export type KnownAgent = {
   readonly organization: OrgId
+  /** Of its server. */
+  readonly name: string
   readonly signingKey: Uint8Array
   readonly catalogEpoch: number
 }

@@ -33,7 +33,8 @@ const BARE = {
 export const plain = (text: string): string =>
   text.replace(/[\u0000-\u001f\u007f-\u009f]/g, '\ufffd')
 
-const clip = (text: string, width: number): string =>
+/** Cut to this many characters. */
+export const clip = (text: string, width: number): string =>
   text.length <= width ? text : `${text.slice(0, Math.max(1, width) - 1)}…`
 
 const widthsOf = (

@@ -21,6 +21,8 @@ export const Identity = Type.Object({
   box_seed: bytes32,
   /** null until the control plane has let it in. */
   server: Type.Union([Type.Null(), id]),
+  /** What the control plane called this server last. */
+  server_name: Type.Optional(Type.String()),
   organization: Type.Union([
     Type.Null(),
     Type.Object({ id, name: Type.String(), signing_key: bytes32 }),

@@ -8,6 +8,7 @@ import type { Order, Orders } from '#shared/protocol/orders.ts'
 import { type Ms, SECOND } from '#shared/units.ts'
 import { chanceFrom, delayOf, RECONNECT } from '../core/backoff.ts'
 import type { Patience } from '../core/patience.ts'
+import type { Presence } from '../core/status.ts'
 import type { Dial, World } from '../ports.ts'
 import { connect, type Connection } from './connection.ts'
 import { createOutbox, failureOf, type Outbox } from './outbox.ts'
@@ -52,6 +53,8 @@ export type LinkParts = {
 export type Link = Pick<Outbox, 'request' | 'tell' | 'drained'> & {
   /** Stays connected until `stop`; throws only what makes further tries pointless. */
   run(worker: Worker, stop: AbortSignal): Promise<void>
+  /** Whether there is a connection, since when, and if not, why. */
+  readonly presence: () => Presence
 }
 
 /** Reasons for which connecting again cannot help. */
@@ -62,6 +65,7 @@ type State = LinkParts & {
   readonly newId: () => string
   connection: Connection | null
   worker: Worker | null
+  presence: Presence
 }
 
 const beat = (state: State): void => {
@@ -96,6 +100,14 @@ const attemptAfter = (attempt: number, { lived }: End): number => {
   return lived === 'shortly' ? Math.min(attempt, SOON) : attempt
 }
 
+/** Since the last connection ended, for the reason for which the last try failed. */
+const absence = ({ connected, since, protocol }: Presence, problem: string, now: Ms): Presence => ({
+  connected: false,
+  since: connected ? now : since,
+  protocol,
+  problem,
+})
+
 /** One connection from beginning to end. */
 const once = async (state: State, stop: AbortSignal): Promise<End> => {
   const { world, outbox, dial, url, introduce } = state
@@ -106,6 +118,8 @@ const once = async (state: State, stop: AbortSignal): Promise<End> => {
       introduce,
       opened: (welcome) => {
         state.connection = current
+        const { version: protocol } = welcome
+        state.presence = { connected: true, since: world.clock.now(), protocol, problem: null }
         world.log.info({ server: welcome.server }, 'connected')
         try {
           state.welcome(welcome)
@@ -130,6 +144,7 @@ const once = async (state: State, stop: AbortSignal): Promise<End> => {
   const reason = await current.over
   stop.removeEventListener('abort', leave)
   state.connection = null
+  state.presence = absence(state.presence, reason, world.clock.now())
   outbox.lost()
   if (!stop.aborted) world.log.warn({ reason }, 'the connection ended')
   const { heard, final } = end
@@ -160,8 +175,10 @@ export const createLink = (parts: LinkParts): Link => {
     newId,
     send: (report) => state.connection?.send(report),
   })
-  const state: State = { ...parts, outbox, newId, connection: null, worker: null }
+  const presence = { connected: false, since: clock.now(), protocol: null, problem: null }
+  const state: State = { ...parts, outbox, newId, presence, connection: null, worker: null }
   return {
+    presence: () => state.presence,
     request: outbox.request,
     tell: outbox.tell,
     drained: outbox.drained,

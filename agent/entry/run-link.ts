@@ -91,15 +91,28 @@ const troubledIn =
       tell('log', { level: 'warn', message: `${problem.message} Trying again.`.slice(0, 2000) })
   }
 
+/** Hears what a run says, before it is said, and then each answer. */
+export type Hear = (report: Report, answer: Order | null) => void
+
 /** `epochOf` answers with the epoch that holds now; a request that is repeated goes out under the newest. */
-export const runLink = (link: Link, run: string, epochOf: () => number): RunLink => {
+export const runLink = (
+  link: Link,
+  run: string,
+  epochOf: () => number,
+  hear: Hear = () => undefined,
+): RunLink => {
   const head = (id: string): Head => ({ id, run, epoch: epochOf() })
-  const tell: RunLink['tell'] = (type, body) =>
+  const tell: RunLink['tell'] = (type, body) => {
+    hear(TELLS[type](head(''), body), null)
     link.tell((id) => TELLS[type](head(id), body), howToTell(type))
+  }
   const troubled = troubledIn(tell)
   return {
     request: async (type, body, stop) => {
+      const report = ASKS[type](head(''), body)
+      hear(report, null)
       const order = await link.request((id) => ASKS[type](head(id), body), stop, troubled)
+      hear(report, order)
       return fitting(order, FITS[type], type)
     },
     tell,
@@ -107,14 +120,24 @@ export const runLink = (link: Link, run: string, epochOf: () => number): RunLink
 }
 
 /** The same for a restore. */
-export const restoreLink = (link: Link, run: string, epochOf: () => number): RestoreLink => {
+export const restoreLink = (
+  link: Link,
+  run: string,
+  epochOf: () => number,
+  hear: Hear = () => undefined,
+): RestoreLink => {
   const head = (id: string): Head => ({ id, run, epoch: epochOf() })
-  const tell: RestoreLink['tell'] = (type, body) =>
+  const tell: RestoreLink['tell'] = (type, body) => {
+    hear(RESTORE_TELLS[type](head(''), body), null)
     link.tell((id) => RESTORE_TELLS[type](head(id), body), howToTell(type))
+  }
   const troubled = troubledIn(tell)
   return {
     request: async (type, body, stop) => {
+      const report = RESTORE_ASKS[type](head(''), body)
+      hear(report, null)
       const order = await link.request((id) => RESTORE_ASKS[type](head(id), body), stop, troubled)
+      hear(report, order)
       return fitting(order, RESTORE_FITS[type], type)
     },
     tell,

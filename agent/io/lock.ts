@@ -34,6 +34,16 @@ const answers = async (name: string): Promise<boolean> =>
     socket.once('error', () => resolve(false))
   })
 
+/** Whether a process holds the folder; nothing is made, and nobody is kept from it. */
+export const isLocked = async (folder: string): Promise<boolean> => {
+  try {
+    return await answers(nameFor(folder))
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return false
+    throw error
+  }
+}
+
 /** `CONFLICT` while another process holds it. */
 export const lockFolder = async (folder: string): Promise<Lock> => {
   mkdirSync(folder, { recursive: true, mode: 0o700 })

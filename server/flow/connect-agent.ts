@@ -25,7 +25,7 @@ type Hello = {
 const welcomeOf = (
   parts: AgentParts,
   { message, version }: Hello,
-  rest: Pick<Welcome, 'server' | 'joins' | 'catalog_epoch' | 'organization' | 'vaults'>,
+  rest: Omit<Welcome, 'type' | 'id' | 're' | 'version' | 'heartbeat_seconds'>,
 ): Welcome => ({
   type: 'welcome',
   id: freshId(parts),
@@ -69,9 +69,9 @@ const admitKnown = async (parts: AgentParts, hello: Hello, message: Connect): Pr
     parts.log.warn({ server, joins: message.joins, known: highest }, 'an agent was cloned')
     throw fail('AGENT_CLONED', { server, joins: message.joins, known: highest })
   }
-  const { organization, catalogEpoch } = known
+  const { organization, name: server_name, catalogEpoch: catalog_epoch } = known
   const { joins } = message
-  const welcome = welcomeOf(parts, hello, { server, joins, catalog_epoch: catalogEpoch })
+  const welcome = welcomeOf(parts, hello, { server, server_name, joins, catalog_epoch })
   return { server, organization, joins, welcome }
 }
 

@@ -60,6 +60,8 @@ export const Welcome = Type.Object({
   ...envelope,
   version: whole,
   server: id,
+  /** For people on that machine. */
+  server_name: Type.Optional(text(200)),
   catalog_epoch: whole,
   heartbeat_seconds: whole,
   joins: whole,

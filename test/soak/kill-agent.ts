@@ -16,7 +16,8 @@ export const knownPacks = (state: string): ReadonlySet<number> => {
 }
 
 const ALLOWED = [
-  /^agent\.json$/,
+  /^(agent|outcomes)\.json$/,
+  /^status\.sock$/,
   /^vaults\/[0-9a-f-]+\/(secret\.json|packs|blobs)$/,
   /^jobs\/[0-9a-f-]+\/(parent\.json|tree-[0-9a-f-]+\.zst)$/,
 ]

@@ -23,10 +23,15 @@ export type Program = {
   readonly ended: Promise<Ended>
 }
 
-export const startProgram = (args: readonly string[], input = ''): Program => {
+export const startProgram = (
+  args: readonly string[],
+  input = '',
+  env: Readonly<Record<string, string>> = {},
+): Program => {
   const child = spawn(process.execPath, [PROGRAM, ...args], {
     stdio: ['pipe', 'pipe', 'pipe'],
     detached: true,
+    env: { ...process.env, ...env },
   })
   let out = ''
   let err = ''
@@ -53,6 +58,8 @@ export type Machine = {
   /** Enrols, with the fingerprint that the control plane shows, or with another one. */
   enroll(confirm?: string): Promise<Ended>
   run(): Program
+  /** What the command says, with these options and more of the environment. */
+  status(args?: readonly string[], env?: Readonly<Record<string, string>>): Promise<Ended>
   backup(): Promise<BackupId>
   row(backup: BackupId): Promise<Selectable<Schema['backups']>>
   /** Waits until the backup is over. */
@@ -108,6 +115,8 @@ export const newMachine = async (plane: Plane): Promise<Machine> => {
       return startProgram(args, `${token}\n`).ended
     },
     run: () => startProgram(['run', ...places]),
+    status: async (args = [], env = {}) =>
+      startProgram(['status', ...places, ...args], '', env).ended,
     backup: async () => world.addBackup(job, server),
     row,
     over: async (backup) => {

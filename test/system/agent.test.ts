@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { MiB } from '#shared/units.ts'
 import { type Plane, startPlane } from '../support/agent-plane.ts'
-import { type Machine, newMachine, type Program, startProgram } from '../support/agent-program.ts'
+import { type Machine, newMachine, type Program } from '../support/agent-program.ts'
 import { eventually } from '../support/wait.ts'
 
 let plane: Plane
@@ -119,12 +119,10 @@ describe('the agent as a program', () => {
     const machine = await newOne()
     await machine.enroll()
     run(machine)
-    const status = async (): Promise<string> => (await startStatus(machine).ended).out
-    await eventually('the first agent', async () => (await status()).includes('agent running'))
+    await eventually('the first agent', async () =>
+      /^agent +running/m.test((await machine.status()).out),
+    )
     const second = run(machine)
     expect(await second.ended).toMatchObject({ code: 1 })
   })
 })
-
-const startStatus = (machine: Machine): Program =>
-  startProgram(['status', '--state', machine.state])

@@ -1,5 +1,5 @@
 /** `holdfast-agent run`: stays connected and obeys, until it is told to stop. */
-import { fail } from '#shared/errors.ts'
+import { fail, problemOf } from '#shared/errors.ts'
 import { makeId } from '#shared/ids.ts'
 import type { Facts } from '#shared/protocol/hello.ts'
 import type { Orders } from '#shared/protocol/orders.ts'
@@ -16,8 +16,11 @@ import { type RestoreRunParts, runRestore } from '../../flow/restore-run.ts'
 import { targetProblem } from '../../flow/restore-wish.ts'
 import { ownGenesis } from '../../flow/vault.ts'
 import type { Dial, FileSystem, Sealers, StateFolder, Upload, World } from '../../ports.ts'
+import type { ServeStatus } from '../../ports/status.ts'
+import type { StatusNow } from '../../core/status.ts'
 import { createLink, type Link } from '../link.ts'
 import { restoreLink, runLink } from '../run-link.ts'
+import { createWatch, type Watch } from '../watch.ts'
 import { readFlags } from './flags.ts'
 
 const USAGE = 'holdfast-agent run [--state FOLDER] [--policy FILE]'
@@ -25,8 +28,8 @@ const USAGE = 'holdfast-agent run [--state FOLDER] [--policy FILE]'
 export type Places = { readonly state: string; readonly policy: string }
 
 /** Where the agent's own files and its policy are: as the flags say, else as `usual`. */
-export const placesFrom = (args: readonly string[], usual: Places, usage = USAGE): Places => {
-  const flags = readFlags(args, ['state', 'policy'], usage)
+export const placesFrom = (args: readonly string[], usual: Places): Places => {
+  const flags = readFlags(args, ['state', 'policy'], USAGE)
   return { state: flags.one('state') ?? usual.state, policy: flags.one('policy') ?? usual.policy }
 }
 
@@ -44,6 +47,8 @@ export type RunParts = {
   readonly restoring: Pick<RestoreRunParts, 'readOnce' | 'place' | 'extractors'>
   /** What the local policy has against an order. */
   readonly guard: Guard
+  readonly pid: number
+  readonly serveStatus: ServeStatus
 }
 
 /** Runs get this long to say how they ended, when the agent stops. */
@@ -77,10 +82,12 @@ const linkOf = (parts: RunParts, self: Self): Link => {
       const { joins } = self.identity
       return connection(keys, { server: self.server, joins }, { id, facts, challenge })
     },
-    welcome: ({ catalog_epoch }) => {
+    welcome: ({ catalog_epoch, server_name }) => {
       if (catalog_epoch < self.identity.catalog_epoch)
         throw fail('PROTOCOL_VIOLATION', { problem: 'the catalog is older than one seen before' })
       if (catalog_epoch > self.identity.catalog_epoch) remember({ catalog_epoch })
+      if (server_name !== undefined && server_name !== self.identity.server_name)
+        remember({ server_name })
     },
   })
 }
@@ -99,7 +106,7 @@ const proving =
     link.tell((id) => ({ type: 'open.proof', id, request, signature }), 'always')
   }
 
-const obeyOf = (parts: RunParts, self: Self, link: Link): Obey => {
+const obeyOf = (parts: RunParts, self: Self, link: Link, { hear }: Watch): Obey => {
   const { state, world, sealers, upload, facts } = parts
   const { signer } = keysOf(self.identity)
   const host = {
@@ -111,8 +118,8 @@ const obeyOf = (parts: RunParts, self: Self, link: Link): Obey => {
   }
   const obey: Obey = createObey({
     log: world.log,
-    linkFor: (run) => runLink(link, run, () => obey.epochOf(run)),
-    restoreLinkFor: (run) => restoreLink(link, run, () => obey.epochOf(run)),
+    linkFor: (run) => runLink(link, run, () => obey.epochOf(run), hear),
+    restoreLinkFor: (run) => restoreLink(link, run, () => obey.epochOf(run), hear),
     drained: link.drained,
     prove: proving(parts, self, link),
     barred: ({ target }) =>
@@ -150,12 +157,37 @@ const obeyOf = (parts: RunParts, self: Self, link: Link): Obey => {
   return obey
 }
 
+/** An agent that cannot say how it is backs up all the same. */
+const serveStatus = async (
+  { world, facts, pid, serveStatus: serve }: RunParts,
+  link: Link,
+  { runs }: Watch,
+): Promise<{ close(): Promise<void> } | null> => {
+  const started = world.clock.now()
+  const look = (): StatusNow => ({
+    version: 1,
+    pid,
+    started,
+    agent: facts.agent_version,
+    connection: link.presence(),
+    runs: [...runs()],
+  })
+  try {
+    return await serve(() => JSON.stringify(look()))
+  } catch (error) {
+    world.log.warn({ problem: problemOf(error) }, 'the status cannot be asked for')
+    return null
+  }
+}
+
 /** Ends when `stop` fires, after its runs have ended and said so; or throws what makes further tries pointless. */
 export const runAgent = async (parts: RunParts, stop: AbortSignal): Promise<void> => {
   const self = selfOf(parts)
   const { clock } = parts.world
   const link = linkOf(parts, self)
-  const obey = obeyOf(parts, self, link)
+  const watch = createWatch(parts)
+  const obey = obeyOf(parts, self, link, watch)
+  const serving = await serveStatus(parts, link, watch)
   const hangUp = new AbortController()
   const farewell = async (): Promise<void> => {
     await Promise.race([obey.stop(), clock.sleep(FAREWELL, hangUp.signal).catch(() => undefined)])
@@ -166,10 +198,11 @@ export const runAgent = async (parts: RunParts, stop: AbortSignal): Promise<void
   }
   stop.addEventListener('abort', leave, { once: true })
   try {
-    await link.run(obey, hangUp.signal)
+    await link.run(watch.over(obey), hangUp.signal)
   } finally {
     stop.removeEventListener('abort', leave)
     hangUp.abort()
     await obey.stop()
+    await serving?.close()
   }
 }

@@ -11,13 +11,15 @@ export const agentsIn = (db: Kysely<Schema>, makeId: () => Id<'audit entry'>): A
     const row = await db
       .selectFrom('servers')
       .innerJoin('organizations', 'organizations.id', 'servers.org_id')
-      .select(['servers.org_id', 'servers.signing_key', 'organizations.catalog_epoch'])
+      .select(['servers.org_id', 'servers.name', 'servers.signing_key'])
+      .select('organizations.catalog_epoch')
       .where('servers.id', '=', server)
       .where('servers.revoked_at', 'is', null)
       .executeTakeFirst()
     if (row?.signing_key === undefined || row.signing_key === null) return null
     return {
       organization: row.org_id,
+      name: row.name,
       signingKey: row.signing_key,
       catalogEpoch: row.catalog_epoch,
     }
