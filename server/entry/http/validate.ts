@@ -4,6 +4,7 @@ import type { FastifyInstance, FastifySchemaCompiler, FastifySchemaValidationErr
 import { body, PATTERN_WORDS } from '#shared/api/shapes.ts'
 import { fail } from '#shared/errors.ts'
 import type { TSchema } from '#shared/schema.ts'
+import { type BadText, badText } from './well-formed.ts'
 
 /** The first of the names that the schema library lists in `params` of an error of this kind. */
 const namedIn = (
@@ -74,7 +75,26 @@ const refuseTheRest = (app: FastifyInstance): void => {
   })
 }
 
-const compiler: FastifySchemaCompiler<TSchema> = (route) => TypeBoxValidatorCompiler(route)
+const isChecked = (checked: unknown): checked is { readonly value: unknown } =>
+  typeof checked === 'object' && checked !== null && 'value' in checked
+
+const textError = ({ pointer, problem }: BadText): FastifySchemaValidationError => ({
+  keyword: 'text',
+  instancePath: pointer,
+  schemaPath: '#',
+  params: {},
+  message: problem,
+})
+
+const compiler: FastifySchemaCompiler<TSchema> = (route) => {
+  const validate = TypeBoxValidatorCompiler(route)
+  return (value) => {
+    const checked = validate(value)
+    const bad = isChecked(checked) ? badText(checked.value) : null
+    if (bad === null) return checked
+    return { error: [textError(bad)] }
+  }
+}
 
 /** An absent body counts as `{}`, so that its missing fields are named and a body of optional fields may be left out. */
 export const validateWithSchemas = (app: FastifyInstance): void => {
