@@ -50,7 +50,12 @@ const embedded = async (instance: Instance): Promise<Data> => {
   return storage
 }
 
-export const startFaultsWorld = async (folder: string, chance: Seeded): Promise<FaultsWorld> => {
+/** `large`: how many large files each server has; some 40 MiB if left out. */
+export const startFaultsWorld = async (
+  folder: string,
+  chance: Seeded,
+  large?: number,
+): Promise<FaultsWorld> => {
   await using owned = new AsyncDisposableStack()
   const instance = await startInstance(folder)
   owned.defer(async () => instance.close())
@@ -75,7 +80,7 @@ export const startFaultsWorld = async (folder: string, chance: Seeded): Promise<
     }),
   )
   const guard = async (name: string, env: Record<string, string>): Promise<Guarded> => {
-    const source = makeSource(join(folder, `source ${name}`), chance.fork(name))
+    const source = makeSource(join(folder, `source ${name}`), chance.fork(name), large)
     const agent = await instance.protect(name, [source.folder], {
       storage: String(storage['id']),
       url: line.url,

@@ -114,13 +114,16 @@ const injected = ({ store, line }: FaultsWorld): number =>
 const asked = ({ store, line }: FaultsWorld, rules: readonly FaultRule[]): number =>
   (rules.some(isOfLine) ? line.plan.seen() : 0) + (rules.every(isOfLine) ? 0 : store.plan.seen())
 
-/** Of one case: the first with much that is new. */
-const BACKUPS = 3
-
-type Scene = { readonly world: FaultsWorld; readonly folder: string; readonly share: number }
+type Scene = {
+  readonly world: FaultsWorld
+  readonly folder: string
+  readonly share: number
+  /** Of one case: the first with much that is new. */
+  readonly backups: number
+}
 
 const survive = async (
-  { world, folder, share }: Scene,
+  { world, folder, share, backups }: Scene,
   kind: string,
   dice: Seeded,
 ): Promise<CaseResult> => {
@@ -130,7 +133,7 @@ const survive = async (
   const rules = SURVIVED[kind]?.(share) ?? []
   harm(world, rules)
   try {
-    for (let i = 0; i < BACKUPS; i += 1) {
+    for (let i = 0; i < backups; i += 1) {
       if (i === 0) source.change(dice)
       else source.touch(dice)
       done.push(await backUp(world, folder, world.patient))
@@ -200,15 +203,16 @@ const shareOf = ({ share = '' }: Chosen): number => {
 export const check: SoakCheck = {
   about: 'Backs up through proxies that harm a share of all requests, and restores every backup.',
   deadline: 20 * MINUTE,
-  options: { faults: 'all', share: '0.1', rounds: '1' },
+  options: { faults: 'all', share: '0.1', rounds: '1', backups: '3', large: '8' },
   count: (chosen) => {
     shareOf(chosen)
     return kindsOf(chosen).length * Number(chosen['rounds'])
   },
   round: async (_index, chance, folder, chosen) => {
     const kinds = kindsOf(chosen)
-    const world = await startFaultsWorld(folder, chance)
-    const scene = { world, folder, share: shareOf(chosen) }
+    const world = await startFaultsWorld(folder, chance, Number(chosen['large']))
+    const backups = Number(chosen['backups'])
+    const scene = { world, folder, share: shareOf(chosen), backups }
     return {
       cases: kinds.length,
       run: async (i, dice) => {

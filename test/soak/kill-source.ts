@@ -23,8 +23,8 @@ export type Source = {
 
 const FOLDERS = 6
 const SMALL = 20
-const LARGE = 8
 /** Of 2 to 8 MiB each, so some 40 MiB and at least three packs; every change writes all of them anew. */
+const LARGE = 8
 const LEAST = 2 * MiB
 const SPREAD = 6 * MiB
 
@@ -46,9 +46,10 @@ const writeSmall = (chance: Seeded, path: string): void => {
 const smallPath = (folder: string, chance: Seeded): string =>
   join(folder, `dir ${chance.below(FOLDERS)}`, `f-${chance.below(SMALL)}`)
 
-export const makeSource = (folder: string, chance: Seeded): Source => {
+/** `large`: how many large files. */
+export const makeSource = (folder: string, chance: Seeded, large = LARGE): Source => {
   const changeLarge = (dice: Seeded): void => {
-    for (let i = 0; i < LARGE; i += 1)
+    for (let i = 0; i < large; i += 1)
       writeFileSync(join(folder, `large-${i}`), noise(dice, LEAST + dice.below(SPREAD)))
   }
   const touch = (dice: Seeded): void => {

@@ -29,6 +29,10 @@ export type ProtectOptions = {
   readonly url?: string
   /** More of the environment of the agent. */
   readonly env?: Readonly<Record<string, string>>
+  /** What its local policy names; everything, if left out. */
+  readonly allow?: { readonly sources: readonly string[]; readonly restores: readonly string[] }
+  /** Program and arguments that start the agent, with its own behind them. */
+  readonly by?: readonly string[]
 }
 
 export type Protected = {
@@ -40,6 +44,8 @@ export type Protected = {
   readonly jobId: string
   /** State folder of the agent. */
   readonly state: string
+  /** Its local policy. */
+  readonly policy: string
 }
 
 export type Instance = {
@@ -74,13 +80,17 @@ type Start = {
   readonly env?: Readonly<Record<string, string>> | undefined
   readonly input?: 'pipe'
   readonly output?: 'pipe'
+  readonly by?: readonly string[] | undefined
 }
 
-const program = (path: string, { args, env, input, output }: Start): ChildProcess =>
-  spawn(process.execPath, ['--disable-warning=ExperimentalWarning', join(root, path), ...args], {
+const program = (path: string, { args, env, input, output, by = [] }: Start): ChildProcess => {
+  const own = ['--disable-warning=ExperimentalWarning', join(root, path), ...args]
+  const [command = process.execPath, ...rest] = [...by, process.execPath, ...own]
+  return spawn(command, rest, {
     stdio: [input ?? 'ignore', output ?? 'ignore', 'pipe'],
     env: { ...process.env, ...UNLIMITED, ...env },
   })
+}
 
 const keep = (stream: Readable | null): (() => string) => {
   let text = ''
@@ -179,15 +189,22 @@ type Enrolling = {
   readonly url: string
   readonly places: readonly string[]
   readonly env: ProtectOptions['env']
+  readonly allow: ProtectOptions['allow']
 }
 
-/** Everything, for backups and restores. */
-const ALLOWED = ['--allow-source', '/', '--allow-restore', '/']
+const EVERYTHING = { sources: ['/'], restores: ['/'] }
 
-const enroll = async ({ url, places, env }: Enrolling, enrolment: Enrolment): Promise<void> => {
+const enroll = async (
+  { url, places, env, allow = EVERYTHING }: Enrolling,
+  enrolment: Enrolment,
+): Promise<void> => {
   const fingerprint = enrolment.vaults[0]?.fingerprint ?? ''
   const where = ['--url', url, ...places]
-  const args = ['enroll', ...where, ...ALLOWED, '--token-file', '-', `--confirm=${fingerprint}`]
+  const allowed = [
+    ...allow.sources.flatMap((path) => ['--allow-source', path]),
+    ...allow.restores.flatMap((path) => ['--allow-restore', path]),
+  ]
+  const args = ['enroll', ...where, ...allowed, '--token-file', '-', `--confirm=${fingerprint}`]
   const child = program('agent/main.ts', { args, env, input: 'pipe' })
   const errors = keep(child.stderr)
   child.stdin?.end(`${enrolment.token}\n`)
@@ -219,7 +236,7 @@ export const startInstance = async (
       return running.controlPlane
     },
     call,
-    async protect(name, paths, { env, ...chosen } = {}) {
+    async protect(name, paths, { env, allow, by, ...chosen } = {}) {
       const storage = chosen.storage ?? firstId(await call('GET', `/v1/storages${OLDEST}`))
       const key = chosen.key ?? firstId(await call('GET', `/v1/encryption-keys${OLDEST}`))
       const server = dataOf(await call('POST', '/v1/servers', { name, type: 'agent' }))
@@ -230,10 +247,11 @@ export const startInstance = async (
         }),
       ) as unknown as Enrolment
       const state = join(folder, `agent-${name}`)
-      const places = ['--state', state, '--policy', join(folder, `policy-${name}.json`)]
-      await enroll({ url: chosen.url ?? url, places, env }, enrolment)
+      const policy = join(folder, `policy-${name}.json`)
+      const places = ['--state', state, '--policy', policy]
+      await enroll({ url: chosen.url ?? url, places, env, allow }, enrolment)
       const run = (): ChildProcess => {
-        const child = program('agent/main.ts', { args: ['run', ...places], env })
+        const child = program('agent/main.ts', { args: ['run', ...places], env, by })
         child.stderr?.resume()
         return child
       }
@@ -261,6 +279,7 @@ export const startInstance = async (
         },
         serverId,
         state,
+        policy,
         jobId: String(job['id']),
       }
     },
