@@ -88,7 +88,9 @@ export const openHanded = async (
     tell({ at: 'restoring', counts })
     await verifyContent({ tree, extractors, paths, tell, taken, counts }, listener.stop)
     tell({ at: 'verified', counts })
-    return { verdict: verdictOf(counts), approval: null }
+    // Who verifies asks for damage: that other files are good is no part of success.
+    const verdict = counts.damaged + counts.lost > 0 ? 'damaged' : verdictOf(counts)
+    return { verdict, approval: null }
   } finally {
     await extractors.close()
   }

@@ -1,8 +1,17 @@
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Backup } from '#shared/api/backups.ts'
+import type { Verification } from '#shared/api/verifications.ts'
 import { makeIdentity } from '#shared/format/keys.ts'
 import { holdfast, type Spoken } from '../support/holdfast.ts'
 import { type Instance, type Protected, startInstance } from '../support/instance.ts'
@@ -64,10 +73,39 @@ test('files are fetched to this machine and are what they were', async () => {
   expect(readdirSync(join(to, source))).toEqual(['below'])
 })
 
-test('a backup is verified to its last byte', async () => {
+test('a backup is verified to its last byte, by the control plane or here', async () => {
   const said = await run(['verify', 'web1'])
   expect(said).toMatchObject({ code: 0 })
-  expect(said.out).toContain('3 files')
+  expect(said.out).toContain('all of it can be restored')
+  const here = await run(['verify', 'web1', '--local'])
+  expect(here).toMatchObject({ code: 0 })
+  expect(here.out).toContain('3 files')
+  const file = await run(['verify', 'web1', join(source, 'a file')])
+  expect(file).toMatchObject({ code: 0 })
+  expect(file.out).toContain('1 file')
+})
+
+test('damage is named, and the exit code says so', async () => {
+  const files = readdirSync(join(instance.data, 's3'), { recursive: true, withFileTypes: true })
+    .filter((one) => one.isFile())
+    .map((one) => join(one.parentPath, one.name))
+  const pack = files.toSorted((a, b) => statSync(b).size - statSync(a).size)[0]!
+  const good = readFileSync(pack)
+  const bad = Buffer.from(good)
+  bad[Math.floor(bad.length / 2)]! ^= 1
+  writeFileSync(pack, bad)
+  const said = await run(['verify', 'web1'])
+  expect(said).toMatchObject({ code: 7 })
+  expect(said.out).toContain(`! ${join(source, 'below', 'large.bin')}: `)
+  const json = await run(['verify', 'web1', '--json'])
+  expect(json).toMatchObject({ code: 7 })
+  const { result, backup_id } = lastJson(json) as Verification
+  expect(result).toMatchObject({ status: 'failed', problem_count: 1 })
+  const backup = (await instance.call('GET', `/v1/backups/${backup_id}`)) as { data: Backup }
+  expect(backup.data.last_verified.restore?.status).toBe('failed')
+  expect(await run(['verify', 'web1', '--local'])).toMatchObject({ code: 7 })
+  writeFileSync(pack, good)
+  expect(await run(['verify', 'web1'])).toMatchObject({ code: 0 })
 })
 
 test('files are restored by the agent into another folder of the server', async () => {
@@ -123,6 +161,7 @@ test('what only a customer can open is fetched, verified and restored with the i
   const got = await run(['get', 'web2', join(source, 'below'), '--to', to, '--identity', file])
   expect(got).toMatchObject({ code: 0 })
   expect(sameTree(join(source, 'below'), join(to, source, 'below'))).toEqual([])
+  expect(await run(['verify', 'web2'])).toMatchObject({ code: 4 })
   expect(await run(['verify', 'web2', '--identity', file])).toMatchObject({ code: 0 })
   const back = join(folder, 'theirs-restored')
   const restored = await run(['restore', 'web2', '--to', back, '--identity', file])

@@ -10,6 +10,7 @@ import { registerJob } from './commands/job.ts'
 import { registerServer } from './commands/server.ts'
 import { registerStorage } from './commands/storage.ts'
 import { registerToken } from './commands/token.ts'
+import { registerVerify } from './commands/verify.ts'
 import type { DeskParts, Register } from './desk.ts'
 import { EXIT, exitOfError } from './exit-codes.ts'
 import type { UpOptions } from './up.ts'
@@ -28,6 +29,7 @@ const REMOTE: readonly Register[] = [
   registerLs,
   registerRestore,
   registerGet,
+  registerVerify,
   registerServer,
   registerStorage,
   registerJob,

@@ -2,6 +2,7 @@
 import { type Options, type Params, SingleBar } from 'cli-progress'
 import type { Progress } from '#shared/api/backups.ts'
 import type { Restore } from '#shared/api/restores.ts'
+import type { Verification } from '#shared/api/verifications.ts'
 import { formatBytes, formatCount, SECOND } from '#shared/units.ts'
 
 export type Screen = {
@@ -152,6 +153,33 @@ export const restoreView = (screen: Screen): { show(restore: Restore): void; end
         share: bytes.total > 0 ? shareOf(bytes.restored, bytes.total) : null,
         phase: RESTORE_PHASES[phase],
         facts: phase === 'waiting' ? '' : restoreFacts(restore),
+      })
+    },
+    end: () => view.end(),
+  }
+}
+
+const VERIFICATION_PHASES: Readonly<Record<Verification['status'], string>> = {
+  pending: 'waiting for the control plane',
+  running: 'reading',
+  completed: 'done',
+  failed: 'done',
+}
+
+export const verificationView = (
+  screen: Screen,
+): { show(verification: Verification): void; end(): void } => {
+  const view = meterView(screen)
+  return {
+    show: ({ status, progress }) => {
+      if (status === 'completed' || status === 'failed') return
+      const { bytes_total: total, bytes_done: done, files_done: entries, problem_count } = progress
+      const problems = problem_count === 0 ? '' : `  ${formatCount(problem_count)} problems`
+      const text = `${formatCount(entries)} entries  ${formatBytes(done)}${problems}`
+      view.show({
+        share: total > 0 ? shareOf(done, total) : null,
+        phase: VERIFICATION_PHASES[status],
+        facts: status === 'pending' ? '' : text,
       })
     },
     end: () => view.end(),
