@@ -27,6 +27,7 @@ import { type Bootstrapped, bootstrap } from './flow/bootstrap.ts'
 import { PATIENCE } from './flow/change-storage.ts'
 import { createFollowing } from './flow/follow.ts'
 import { prepareVault } from './flow/prepare-vault.ts'
+import { createReadiness } from './flow/readiness.ts'
 import { createDetails } from './flow/reading/backup-detail.ts'
 import { createBrowsing } from './flow/reading/browse-backup.ts'
 import { agentPortsOn } from './io/agent-ports.ts'
@@ -91,7 +92,6 @@ const routesOf = async (
 ): Promise<Routes[]> => {
   const { resources, database } = base
   const prepare: PrepareVault = async (caller, of) => prepareVault(parts, caller.organization, of)
-  const checkDatabase = async (): Promise<void> => ping(database.db)
   const { reading, openRequests, restores, stores } = parts
   const browsing = createBrowsing({ reading, stores })
   const world = { clock: systemClock, random: systemRandom, log }
@@ -101,6 +101,8 @@ const routesOf = async (
   owned.defer(async () => worker.close())
   const following = await createFollowing({ news: newsIn(database.sql), clock: systemClock, log })
   owned.defer(async () => following.close())
+  const checkDatabase = async (): Promise<void> => ping(database.db)
+  const readiness = createReadiness({ ...resources, ...world, stores, checkDatabase })
   const routes = apiRoutes({
     ...resources,
     ...{ reading, openRequests, restores, stores },
@@ -112,7 +114,7 @@ const routesOf = async (
     publicUrl,
     wakeDispatcher: () => dispatcher.wake(),
     prepareVault: prepare,
-    health: { instance, version: VERSION, checkDatabase },
+    health: { instance, version: VERSION, readiness },
     browsing,
     details: createDetails(browsing, { clock: systemClock, log }),
     following,

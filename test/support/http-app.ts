@@ -14,6 +14,7 @@ import { PATIENCE } from '#server/flow/change-storage.ts'
 import { createFollowing } from '#server/flow/follow.ts'
 import { prepareVault } from '#server/flow/prepare-vault.ts'
 import { createDetails } from '#server/flow/reading/backup-detail.ts'
+import { createReadiness } from '#server/flow/readiness.ts'
 import { createBrowsing } from '#server/flow/reading/browse-backup.ts'
 import { type AgentPorts, agentPortsOn } from '#server/io/agent-ports.ts'
 import { systemClock } from '#server/io/clock.ts'
@@ -166,7 +167,10 @@ export const startTestApp = async (
     health: {
       instance: 'test',
       version: '0.0.0',
-      checkDatabase: async () => ping(database.db),
+      readiness: createReadiness({
+        ...{ ...resources, ...world, stores, log: quiet },
+        checkDatabase: async () => ping(database.db),
+      }),
     },
     browsing,
     details: createDetails(browsing, { clock: systemClock, log: quiet }),

@@ -19,6 +19,7 @@ import type { Idempotency } from '../../ports/idempotency.ts'
 import type { OwnOrganization } from '../../ports/organization.ts'
 import type { Downloads } from '../../ports/downloads.ts'
 import type { Followable, Logs } from '../../ports/following.ts'
+import type { UsedStorages } from '../../ports/readiness.ts'
 import type { IssuedTokens, Projects } from '../../ports/tokens.ts'
 import type { Verifications } from '../../ports/verifications.ts'
 import type { Sealing } from '../secrets.ts'
@@ -42,6 +43,7 @@ import type { Schema } from './schema.ts'
 import { serversIn } from './servers.ts'
 import { storagesIn } from './storages.ts'
 import { issuedTokensIn, tokensIn } from './tokens.ts'
+import { usedStoragesIn } from './used-storages.ts'
 import { followedVerifications } from './verifications/followed-verifications.ts'
 import { verificationsIn } from './verifications/verifications.ts'
 
@@ -61,6 +63,7 @@ export type Resources = {
   readonly idempotency: Idempotency
   readonly downloads: Downloads
   readonly verifications: Verifications
+  readonly usedStorages: UsedStorages
   /** What can be followed while it runs, and the logs of it. */
   readonly followed: {
     readonly backups: Followable
@@ -124,6 +127,7 @@ export const resourcesIn = (db: Kysely<Schema>, world: World): Resources => {
     logs: { backups: logsIn(db, NAMES.backup), restores: logsIn(db, NAMES.restore) },
     downloads: downloadsIn(db, { makeId }),
     verifications: verificationsIn(db, { makeId }),
+    usedStorages: usedStoragesIn(db),
     idempotency: idempotencyIn(db, { sealing: world.sealing, makeId }),
     firstStart: firstStartIn(db, { random, makeId, storages, keys }),
   }

@@ -1,11 +1,11 @@
 import { Health, Readiness } from '#shared/api/health.ts'
+import type { Check } from '../../../flow/readiness.ts'
 import type { App, Routes } from '../app.ts'
 
 export type HealthParts = {
   readonly instance: string
   readonly version: string
-  /** Throws when the database does not answer. */
-  checkDatabase(): Promise<void>
+  readonly readiness: Check
 }
 
 export const healthRoutes =
@@ -27,12 +27,14 @@ export const healthRoutes =
     app.get(
       '/readyz',
       {
-        config: { scope: 'public', problems: ['DATABASE_UNAVAILABLE'] },
-        schema: { summary: 'Whether it can work', response: { 200: Readiness } },
+        config: { scope: 'public', problems: ['DATABASE_UNAVAILABLE', 'STORAGE_UNAVAILABLE'] },
+        schema: {
+          summary: 'Whether it can work: its database, and a storage in use',
+          response: { 200: Readiness },
+        },
       },
       async () => {
-        await parts.checkDatabase()
-        return { status: 'ready' as const, checks: { database: 'ok' as const } }
+        return { status: 'ready' as const, checks: await parts.readiness.check() }
       },
     )
   }
