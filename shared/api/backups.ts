@@ -5,6 +5,7 @@ import {
   body,
   bytes,
   count,
+  filterText,
   id,
   line,
   ListMeta,
@@ -142,30 +143,38 @@ export const BackupChange = body({
 })
 
 const filters = {
-  job_version: Type.Optional(Type.Integer({ minimum: 1, maximum: 2_147_483_647 })),
+  job_version: Type.Optional(
+    Type.Integer({ minimum: 1, maximum: 2_147_483_647, description: 'those of this version' }),
+  ),
   server_id: Type.Optional(id),
   environment: Type.Optional(environment),
   status: Type.Optional(backupStatus),
   tag: Type.Optional(tag),
   trigger: Type.Optional(trigger),
-  external_id: Type.Optional(Type.String({ maxLength: 200 })),
-  /** In the name and the description; upper and lower case are the same. */
-  search: Type.Optional(Type.String({ minLength: 1, maxLength: 200 })),
+  external_id: filterText('those that were started with it'),
+  search: Type.Optional(
+    Type.String({
+      minLength: 1,
+      maxLength: 200,
+      description: 'in name and description; upper and lower case are the same',
+    }),
+  ),
   created_after: Type.Optional(when),
   created_before: Type.Optional(when),
   started_since: Type.Optional(when),
   completed_since: Type.Optional(when),
 }
 
-export const BackupQuery = listQuery({
-  job_id: Type.Optional(id),
-  project_id: Type.Optional(id),
-  ...filters,
-})
+const sortable = ['created_at', 'name', 'status', 'size_bytes', 'completed_at'] as const
+
+export const BackupQuery = listQuery(
+  { job_id: Type.Optional(id), project_id: Type.Optional(id), ...filters },
+  sortable,
+)
 
 /** Those of one job, and of one project. */
-export const JobBackupQuery = listQuery({ project_id: Type.Optional(id), ...filters })
-export const ProjectBackupQuery = listQuery({ job_id: Type.Optional(id), ...filters })
+export const JobBackupQuery = listQuery({ project_id: Type.Optional(id), ...filters }, sortable)
+export const ProjectBackupQuery = listQuery({ job_id: Type.Optional(id), ...filters }, sortable)
 
 /** `total_bytes`: of the sources of all that match, a lower bound where `total` is one. */
 export const BackupList = Type.Object({

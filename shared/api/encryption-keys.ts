@@ -25,7 +25,10 @@ export const EncryptionKeyInput = body({
   recipient: Type.Optional(Type.String({ pattern: '^age1[02-9ac-hj-np-z]{58}$' })),
 })
 
-export const EncryptionKeyQuery = listQuery({ type: Type.Optional(keyType) })
+export const EncryptionKeyQuery = listQuery({ type: Type.Optional(keyType) }, [
+  'created_at',
+  'name',
+])
 
 export type EncryptionKey = Static<typeof EncryptionKey>
 export type ExportedKey = Static<typeof ExportedKey>

@@ -23,10 +23,16 @@ export const StatusEvent = Type.Object({
 })
 
 /** Oldest first; `level`: this one and worse; `download`: all of it as text. */
-export const LogQuery = listQuery({
-  level: Type.Optional(logLevel),
-  download: Type.Optional(Type.Boolean()),
-})
+export const LogQuery = listQuery(
+  {
+    level: Type.Optional(logLevel),
+    download: Type.Optional(
+      Type.Boolean({ description: 'all of it as a text file, in place of a page' }),
+    ),
+  },
+  ['seq'],
+  'oldest',
+)
 
 export type LogLevel = (typeof LOG_LEVELS)[number]
 export type LogLine = Static<typeof LogLine>

@@ -57,21 +57,36 @@ export const BackupFiles = Type.Object({
 })
 
 /** An id, or a path; a path may be longer than a URL can be. */
-const fileRef = Type.String({ minLength: 1, maxLength: MAX_FILE_ID })
+const fileRef = (description: string): Type.TString =>
+  Type.String({
+    minLength: 1,
+    maxLength: MAX_FILE_ID,
+    pattern: '^(/|f_)',
+    description,
+    examples: ['f_L3Zhci93d3c'],
+  })
 
 export const FilesQuery = Type.Object(
   {
-    /** The folder; the root if left out. With `search`: where to look, at any depth. */
-    path: Type.Optional(fileRef),
-    /** Part of a name, in any case. */
-    search: Type.Optional(Type.String({ minLength: 1, maxLength: 200 })),
-    cursor: Type.Optional(fileRef),
-    limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 100 })),
+    path: Type.Optional(
+      fileRef('a folder, by id or path; the root if left out. With `search`: where to look'),
+    ),
+    search: Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxLength: 200,
+        description: 'part of a name, in any case, at any depth below `path`',
+      }),
+    ),
+    cursor: Type.Optional(fileRef('`next_cursor` of the page before')),
+    limit: Type.Optional(
+      Type.Integer({ minimum: 1, maximum: 100, description: 'entries of a page; 50 if left out' }),
+    ),
   },
   { additionalProperties: false },
 )
 
-export const FileParams = Type.Object({ id, file_id: fileRef })
+export const FileParams = Type.Object({ id, file_id: fileRef('the id of an entry, or its path') })
 
 export type BackupFile = Static<typeof BackupFile>
 export type LostFiles = Static<typeof LostFiles>

@@ -3,6 +3,7 @@ import {
   body,
   count,
   duration,
+  filterText,
   id,
   line,
   listQuery,
@@ -73,14 +74,17 @@ export const JobChange = body({
   timeout: Type.Optional(nullable(duration)),
 })
 
-export const JobQuery = listQuery({
-  name: Type.Optional(line(200)),
-  server_id: Type.Optional(id),
-  storage_id: Type.Optional(id),
-  external_id: Type.Optional(Type.String({ maxLength: 200 })),
-})
+export const JobQuery = listQuery(
+  {
+    name: filterText('those of exactly this name'),
+    server_id: Type.Optional(id),
+    storage_id: Type.Optional(id),
+    external_id: filterText('those that were made with it'),
+  },
+  ['created_at', 'name'],
+)
 
-export const JobVersionQuery = listQuery({})
+export const JobVersionQuery = listQuery({}, ['created_at'])
 
 export type FilesSource = Static<typeof FilesSource>
 export type Job = Static<typeof Job>

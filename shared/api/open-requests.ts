@@ -84,11 +84,14 @@ export const OpenRequestInput = body({
   expires_in: Type.Optional(duration),
 })
 
-export const OpenRequestQuery = listQuery({
-  status: Type.Optional(openRequestStatus),
-  purpose: Type.Optional(purpose),
-  backup_id: Type.Optional(id),
-})
+export const OpenRequestQuery = listQuery(
+  {
+    status: Type.Optional(openRequestStatus),
+    purpose: Type.Optional(purpose),
+    backup_id: Type.Optional(id),
+  },
+  ['created_at', 'expires_at'],
+)
 
 export const OpenRequestPack = Type.Object({
   no: count,
@@ -99,8 +102,12 @@ export const OpenRequestPack = Type.Object({
 
 export const OpenRequestPackQuery = Type.Object(
   {
-    limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000 })),
-    cursor: Type.Optional(Type.String({ pattern: '^[0-9]{1,16}$' })),
+    limit: Type.Optional(
+      Type.Integer({ minimum: 1, maximum: 1000, description: 'packs of a page; 100 if left out' }),
+    ),
+    cursor: Type.Optional(
+      Type.String({ pattern: '^[0-9]{1,16}$', description: '`next_cursor` of the page before' }),
+    ),
   },
   { additionalProperties: false },
 )

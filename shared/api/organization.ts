@@ -83,7 +83,7 @@ export const RecoveryPage = Type.Object({
   ),
 })
 
-export const RecoveryQuery = listQuery({})
+export const RecoveryQuery = listQuery({}, ['created_at'])
 
 /** `meta` pages through the vaults. */
 export const RecoveryAnswer = Type.Object({ data: RecoveryPage, meta: ListMeta })

@@ -1,5 +1,5 @@
 import { type Static, Type } from '../schema.ts'
-import { body, count, id, listQuery, name, time } from './shapes.ts'
+import { body, count, filterText, id, listQuery, name, time } from './shapes.ts'
 
 /** A group of servers. */
 export const Project = Type.Object({
@@ -13,7 +13,10 @@ export const Project = Type.Object({
 
 export const ProjectInput = body({ name })
 export const ProjectChange = body({ name: Type.Optional(name) })
-export const ProjectQuery = listQuery({ name: Type.Optional(Type.String({ maxLength: 200 })) })
+export const ProjectQuery = listQuery({ name: filterText('those of exactly this name') }, [
+  'created_at',
+  'name',
+])
 
 export type Project = Static<typeof Project>
 export type ProjectInput = Static<typeof ProjectInput>

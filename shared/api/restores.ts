@@ -95,13 +95,16 @@ export const Restore = Type.Object({
   monitoring_available: Type.Boolean(),
 })
 
-export const RestoreQuery = listQuery({
-  server_id: Type.Optional(id),
-  job_id: Type.Optional(id),
-  backup_id: Type.Optional(id),
-  project_id: Type.Optional(id),
-  status: Type.Optional(backupStatus),
-})
+export const RestoreQuery = listQuery(
+  {
+    server_id: Type.Optional(id),
+    job_id: Type.Optional(id),
+    backup_id: Type.Optional(id),
+    project_id: Type.Optional(id),
+    status: Type.Optional(backupStatus),
+  },
+  ['created_at', 'status', 'completed_at'],
+)
 
 export type WantedFile = Static<typeof WantedFile>
 export type Restore = Static<typeof Restore>

@@ -1,5 +1,16 @@
 import { type Static, Type } from '../schema.ts'
-import { body, duration, id, line, listQuery, name, nullable, oneOf, time } from './shapes.ts'
+import {
+  body,
+  duration,
+  filterText,
+  id,
+  line,
+  listQuery,
+  name,
+  nullable,
+  oneOf,
+  time,
+} from './shapes.ts'
 
 export const serverType = oneOf('agent', 'ssh')
 export const serverStatus = oneOf('pending', 'online', 'offline', 'failing')
@@ -45,12 +56,15 @@ export const ServerChange = body({
   labels: Type.Optional(labels),
 })
 
-export const ServerQuery = listQuery({
-  name: Type.Optional(Type.String({ maxLength: 200 })),
-  status: Type.Optional(serverStatus),
-  environment: Type.Optional(environment),
-  project_id: Type.Optional(id),
-})
+export const ServerQuery = listQuery(
+  {
+    name: filterText('those of exactly this name'),
+    status: Type.Optional(serverStatus),
+    environment: Type.Optional(environment),
+    project_id: Type.Optional(id),
+  },
+  ['created_at', 'name', 'status'],
+)
 
 export const EnrollmentInput = body({
   /** The vaults whose recipients the agent pins: whoever enrols confirms exactly these. */

@@ -8,6 +8,7 @@ export const PATTERN_WORDS: ReadonlyMap<string, string> = new Map([
   [UUID, 'is not an id (a UUID)'],
   ['\\S', 'must not be blank'],
   ['^/[^\\x00]*$', 'must be an absolute path'],
+  ['^(/|f_)', 'is neither a file id nor an absolute path'],
 ])
 
 /** Any UUID is a well-formed id: one that is not ours is 404, not 400. Ours are UUIDv7. */
@@ -72,6 +73,10 @@ export const many = <S extends TSchema>(
 ): Type.TObject<{ data: Type.TArray<S>; meta: typeof ListMeta }> =>
   Type.Object({ data: Type.Array(item), meta: ListMeta })
 
+/** A filter of a list by a text. */
+export const filterText = (description: string): Type.TOptional<Type.TString> =>
+  Type.Optional(Type.String({ maxLength: 200, description }))
+
 const pageSize = Type.Integer({
   minimum: 1,
   maximum: 100,
@@ -79,45 +84,64 @@ const pageSize = Type.Integer({
   examples: [50],
 })
 
-/** What every list takes; `sortable` are the fields that it can be sorted by. */
 const paging = {
   limit: Type.Optional(pageSize),
   size: Type.Optional(pageSize),
   page_size: Type.Optional(pageSize),
   offset: Type.Optional(
-    Type.Integer({ minimum: 0, maximum: 1_000_000, description: 'rows to pass over' }),
+    Type.Integer({
+      minimum: 0,
+      maximum: 1_000_000,
+      description: 'rows to pass over; better: `cursor`',
+    }),
   ),
   cursor: Type.Optional(
     Type.String({
       minLength: 1,
       maxLength: 1000,
-      description: '`next_cursor` of the page before, in the same order',
+      description: '`next_cursor` of the page before, in the same order; not with `offset`',
     }),
   ),
+}
+
+/** A field, or the same turned. */
+type Order<F extends string> = F | `-${F}`
+
+/** Pages begin with the `newest` row, or the `oldest`, when no order is asked for. */
+export type FirstRow = 'newest' | 'oldest'
+
+const ordering = <const F extends string>(fields: readonly F[], first: FirstRow) => ({
   sort: Type.Optional(
-    Type.String({
-      minLength: 1,
-      maxLength: 60,
-      description: 'a field; `-field` turns the order. Newest first if left out',
-      examples: ['-created_at'],
+    Type.Unsafe<Order<F>>({
+      ...oneOf(...fields.flatMap((field): Order<F>[] => [field, `-${field}`])),
+      description: `ascending by a field; with \`-\` before it descending. The ${first} first if left out`,
     }),
   ),
   sort_by: Type.Optional(
-    Type.String({
-      minLength: 1,
-      maxLength: 60,
-      description: 'a field, in the direction of `sort_order`',
-      examples: ['created_at'],
+    Type.Unsafe<F>({
+      ...oneOf(...fields),
+      description: 'the same in two parameters: a field, in the direction of `sort_order`',
     }),
   ),
-  sort_order: Type.Optional(oneOf('asc', 'desc')),
-}
+  sort_order: Type.Optional(
+    Type.Unsafe<'asc' | 'desc'>({
+      ...oneOf('asc', 'desc'),
+      description: '`desc` if left out',
+    }),
+  ),
+})
 
-export const listQuery = <P extends Type.TProperties>(
+/** What a list takes: its filters, a page, and an order by one of `sortable`. */
+export const listQuery = <P extends Type.TProperties, const F extends string>(
   filters: P,
-): Type.TObject<P & typeof paging> =>
-  Type.Object({ ...filters, ...paging }, { additionalProperties: false })
+  sortable: readonly F[],
+  first: FirstRow = 'newest',
+): Type.TObject<P & typeof paging & ReturnType<typeof ordering<F>>> =>
+  Type.Object(
+    { ...filters, ...paging, ...ordering(sortable, first) },
+    { additionalProperties: false },
+  )
 
-export type Paging = Static<Type.TObject<typeof paging>>
+export type Paging = Static<Type.TObject<typeof paging & ReturnType<typeof ordering<string>>>>
 
 export const IdParams = Type.Object({ id })

@@ -1,5 +1,16 @@
 import { type Static, Type } from '../schema.ts'
-import { body, count, id, line, listQuery, name, nullable, oneOf, time } from './shapes.ts'
+import {
+  body,
+  count,
+  filterText,
+  id,
+  line,
+  listQuery,
+  name,
+  nullable,
+  oneOf,
+  time,
+} from './shapes.ts'
 
 /** What a test found out. */
 export const StorageCapabilities = Type.Object({
@@ -65,7 +76,10 @@ export const StorageChange = body({
   allow_plaintext_downloads,
 })
 
-export const StorageQuery = listQuery({ name: Type.Optional(Type.String({ maxLength: 200 })) })
+export const StorageQuery = listQuery({ name: filterText('those of exactly this name') }, [
+  'created_at',
+  'name',
+])
 
 export const STORAGE_STEPS = [
   'write',

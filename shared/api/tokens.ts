@@ -1,6 +1,17 @@
 import { type Static, Type } from '../schema.ts'
 import { Recovery } from './organization.ts'
-import { body, duration, id, listQuery, name, nullable, oneOf, time, when } from './shapes.ts'
+import {
+  body,
+  duration,
+  filterText,
+  id,
+  listQuery,
+  name,
+  nullable,
+  oneOf,
+  time,
+  when,
+} from './shapes.ts'
 
 export const SCOPES = ['read', 'backup', 'restore', 'download', 'delete', 'keys', 'admin'] as const
 export type Scope = (typeof SCOPES)[number]
@@ -36,7 +47,10 @@ export const TokenInput = body({
   expires_at: Type.Optional(when),
 })
 
-export const TokenQuery = listQuery({ name: Type.Optional(Type.String({ maxLength: 200 })) })
+export const TokenQuery = listQuery({ name: filterText('those of exactly this name') }, [
+  'created_at',
+  'name',
+])
 
 export const Me = Type.Object({
   organization: Type.Object({

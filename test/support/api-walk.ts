@@ -1,4 +1,5 @@
 /** Any operation of the document, asked of an app under test: what it is about, and a body that it takes, are put in. */
+import { fileId } from '#shared/api/file-ids.ts'
 import {
   type Document,
   documentOf,
@@ -48,9 +49,12 @@ export const bodySchema = (document: Document, route: Route): Schema => {
 
 export const exampleOf = (route: Route): unknown => mediaOf(route)?.example
 
+/** The id of the root of a backup. */
+const ROOT = fileId('/')
+
 const placeOf = (route: Route, ids: Ids): string =>
   route.path.replace(/\{(\w+)\}/g, (_, name: string) =>
-    encodeURIComponent(ids[name === 'id' ? kindOf(route) : name] ?? newId()),
+    encodeURIComponent(name === 'id' ? (ids[kindOf(route)] ?? newId()) : (ids[name] ?? ROOT)),
   )
 
 export const walkOver = (api: TestApp, ids: Ids): Walk => {

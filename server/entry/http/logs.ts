@@ -58,7 +58,8 @@ export const answerLog = async (
       .header('content-disposition', `attachment; filename="${name}.log"`)
       .header('cache-control', 'no-store')
       .send(textStream(textOf(of, level)))
-  const order = query.sort ?? (query.sort_by === undefined ? 'seq' : undefined)
-  const page = pageRequest(order === undefined ? query : { ...query, sort: order }, ['seq'])
+  const order = query.sort_order === 'desc' ? '-seq' : 'seq'
+  const isAsked = query.sort !== undefined || query.sort_by !== undefined
+  const page = pageRequest(isAsked ? query : { ...query, sort: order })
   return reply.send(listAnswer(request, page, await logs.list(id, page, level)))
 }

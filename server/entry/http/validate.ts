@@ -4,6 +4,7 @@ import type { FastifyInstance, FastifySchemaCompiler, FastifySchemaValidationErr
 import { body, PATTERN_WORDS } from '#shared/api/shapes.ts'
 import { fail } from '#shared/errors.ts'
 import type { TSchema } from '#shared/schema.ts'
+import { spelled } from './spelled.ts'
 import { type BadText, badText } from './well-formed.ts'
 
 /** The first of the names that the schema library lists in `params` of an error of this kind. */
@@ -87,9 +88,10 @@ const textError = ({ pointer, problem }: BadText): FastifySchemaValidationError 
 })
 
 const compiler: FastifySchemaCompiler<TSchema> = (route) => {
-  const validate = TypeBoxValidatorCompiler(route)
-  return (value) => {
-    const checked = validate(value)
+  // As of a body: what else comes in would be bent until it fits, 1.5 to 1.
+  const validate = TypeBoxValidatorCompiler({ ...route, httpPart: 'body' })
+  return (given) => {
+    const checked = validate(route.httpPart === 'body' ? given : spelled(route.schema, given))
     const bad = isChecked(checked) ? badText(checked.value) : null
     if (bad === null) return checked
     return { error: [textError(bad)] }

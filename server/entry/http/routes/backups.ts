@@ -24,8 +24,6 @@ import { callerOf } from '../auth.ts'
 import { within } from '../deadline.ts'
 import { sizedAnswer } from '../lists.ts'
 
-const SORTABLE = ['created_at', 'name', 'status', 'size_bytes', 'completed_at']
-
 /** How long the answer of one backup waits for the names in it. */
 const FILES: Ms = 1.5 * SECOND
 
@@ -52,7 +50,7 @@ const lists =
         },
       },
       async (request) => {
-        const page = pageRequest(request.query, SORTABLE)
+        const page = pageRequest(request.query)
         const rows = await backups.list(callerOf(request), page, request.query)
         return sizedAnswer(request, page, rows)
       },
@@ -69,7 +67,7 @@ const lists =
         },
       },
       async (request) => {
-        const page = pageRequest(request.query, SORTABLE)
+        const page = pageRequest(request.query)
         const caller = callerOf(request)
         const job_id = await foundId('job', request.params.id, async (id: JobId) =>
           jobs.get(caller, id),
@@ -95,7 +93,7 @@ const listsOfProject =
         },
       },
       async (request) => {
-        const page = pageRequest(request.query, SORTABLE)
+        const page = pageRequest(request.query)
         const caller = callerOf(request)
         const project_id = await foundId('project', request.params.id, async (id: ProjectId) =>
           projects.get(caller, id),

@@ -14,8 +14,6 @@ import type { App, Routes } from '../app.ts'
 import { callerOf } from '../auth.ts'
 import { listAnswer } from '../lists.ts'
 
-const SORTABLE = ['created_at', 'name']
-
 const collection =
   (keys: EncryptionKeys): Routes =>
   (app: App) => {
@@ -30,7 +28,7 @@ const collection =
         },
       },
       async (request) => {
-        const page = pageRequest(request.query, SORTABLE)
+        const page = pageRequest(request.query)
         return listAnswer(request, page, await keys.list(callerOf(request), page, request.query))
       },
     )

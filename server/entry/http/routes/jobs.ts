@@ -17,8 +17,6 @@ import type { App, Routes } from '../app.ts'
 import { callerOf } from '../auth.ts'
 import { listAnswer } from '../lists.ts'
 
-const SORTABLE = ['created_at', 'name']
-
 type Parts = JobParts & StartBackupParts
 
 const collection =
@@ -31,7 +29,7 @@ const collection =
         schema: { summary: 'List jobs', querystring: JobQuery, response: { 200: many(Job) } },
       },
       async (request) => {
-        const page = pageRequest(request.query, SORTABLE)
+        const page = pageRequest(request.query)
         const rows = await parts.jobs.list(callerOf(request), page, request.query)
         return listAnswer(request, page, rows)
       },
@@ -117,7 +115,7 @@ const below =
         },
       },
       async (request) => {
-        const page = pageRequest(request.query, ['created_at'])
+        const page = pageRequest(request.query)
         const caller = callerOf(request)
         const id = await foundId('job', request.params.id, async (job: JobId) =>
           parts.jobs.get(caller, job),

@@ -19,8 +19,6 @@ import { callerOf } from '../auth.ts'
 import { within } from '../deadline.ts'
 import { listAnswer } from '../lists.ts'
 
-const SORTABLE = ['created_at', 'expires_at']
-
 /** The names of what is chosen are read, so that no more packs are opened than hold them. */
 const READING: Ms = 30 * SECOND
 
@@ -95,7 +93,7 @@ const looking =
         },
       },
       async (request) => {
-        const page = pageRequest(request.query, SORTABLE)
+        const page = pageRequest(request.query)
         const rows = await openRequests.list(callerOf(request), page, request.query)
         return listAnswer(request, page, rows)
       },

@@ -51,7 +51,7 @@ export const organizationRoutes =
         },
       },
       async (request) => {
-        const page = pageRequest(request.query, ['created_at'])
+        const page = pageRequest(request.query)
         const { about, vaults } = await parts.organization.recovery(callerOf(request), page)
         const { data, meta } = listAnswer(request, page, vaults)
         return { data: { ...about, vaults: data }, meta }

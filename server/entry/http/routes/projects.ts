@@ -8,8 +8,6 @@ import type { App, Routes } from '../app.ts'
 import { callerOf } from '../auth.ts'
 import { listAnswer } from '../lists.ts'
 
-const SORTABLE = ['created_at', 'name']
-
 const collection =
   (projects: Projects): Routes =>
   (app: App) => {
@@ -24,7 +22,7 @@ const collection =
         },
       },
       async (request) => {
-        const page = pageRequest(request.query, SORTABLE)
+        const page = pageRequest(request.query)
         const rows = await projects.list(callerOf(request), page, request.query)
         return listAnswer(request, page, rows)
       },

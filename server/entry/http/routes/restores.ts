@@ -17,8 +17,6 @@ import { listAnswer } from '../lists.ts'
 import { answerLog, logged } from '../logs.ts'
 import { createStreams, streamed, StreamHeaders } from '../sse.ts'
 
-const SORTABLE = ['created_at', 'status', 'completed_at']
-
 /** With a customer's key the names of what is chosen are read, so that no more packs are opened than hold them. */
 const READING: Ms = 30 * SECOND
 
@@ -79,7 +77,7 @@ const looking =
         },
       },
       async (request) => {
-        const page = pageRequest(request.query, SORTABLE)
+        const page = pageRequest(request.query)
         const rows = await restores.list(callerOf(request), page, request.query)
         return listAnswer(request, page, rows)
       },

@@ -17,8 +17,6 @@ import type { App, Routes } from '../app.ts'
 import { callerOf } from '../auth.ts'
 import { listAnswer } from '../lists.ts'
 
-const SORTABLE = ['created_at', 'name', 'status']
-
 type Parts = EnrollmentParts & ServerParts & EndServerParts
 
 const collection =
@@ -35,7 +33,7 @@ const collection =
         },
       },
       async (request) => {
-        const page = pageRequest(request.query, SORTABLE)
+        const page = pageRequest(request.query)
         const rows = await parts.servers.list(callerOf(request), page, request.query)
         return listAnswer(request, page, rows)
       },

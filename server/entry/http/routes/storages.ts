@@ -19,8 +19,6 @@ import type { App, Routes } from '../app.ts'
 import { callerOf } from '../auth.ts'
 import { listAnswer } from '../lists.ts'
 
-const SORTABLE = ['created_at', 'name']
-
 const collection =
   (parts: StorageParts): Routes =>
   (app: App) => {
@@ -35,7 +33,7 @@ const collection =
         },
       },
       async (request) => {
-        const page = pageRequest(request.query, SORTABLE)
+        const page = pageRequest(request.query)
         return listAnswer(
           request,
           page,

@@ -8,8 +8,6 @@ import type { App, Routes } from '../app.ts'
 import { callerOf } from '../auth.ts'
 import { listAnswer } from '../lists.ts'
 
-const SORTABLE = ['created_at', 'name']
-
 export const tokenRoutes =
   (parts: MakeTokenParts): Routes =>
   (app: App) => {
@@ -24,7 +22,7 @@ export const tokenRoutes =
         },
       },
       async (request) => {
-        const page = pageRequest(request.query, SORTABLE)
+        const page = pageRequest(request.query)
         const rows = await parts.issued.list(callerOf(request), page, request.query)
         return listAnswer(request, page, rows)
       },

@@ -128,7 +128,8 @@ describe('the files of a backup', () => {
       const answer = await world.api.call('GET', `/v1/backups/${id}/files/${fileId(path)}`)
       expect(answer.status).toBe(404)
     }
-    expect((await world.api.call('GET', `/v1/backups/${id}/files/nonsense`)).status).toBe(404)
+    const nonsense = await world.api.call('GET', `/v1/backups/${id}/files/nonsense`)
+    expect([nonsense.status, errorOf(nonsense).details['field']]).toEqual([400, 'file_id'])
     const project = await world.api.call('POST', '/v1/projects', { body: { name: 'other' } })
     const token = await addToken(world, {
       project: dataOf(project)['id'] as never,
