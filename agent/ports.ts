@@ -50,12 +50,13 @@ export type Answers = {
   'vault.opened': Orders['objects.confirmed']
   'commit.page': Orders['commit.taken']
   'commit.finish': Orders['commit.done'] | Orders['commit.missing']
+  'backup.ended': Orders['backup.settled']
 }
 
 /** A report without what the link adds: its id, its run and the epoch of the moment. */
 export type Body<T extends keyof Reports> = Omit<Reports[T], 'type' | 'id' | 're' | 'run' | 'epoch'>
 
-export type Told = 'backup.accepted' | 'backup.refused' | 'progress' | 'log' | 'backup.ended'
+export type Told = 'backup.accepted' | 'backup.refused' | 'progress' | 'log'
 
 /**
  * The control plane as one run sees it. A request waits through lost connections and is sent again under the same id;

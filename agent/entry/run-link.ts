@@ -17,12 +17,12 @@ const ASKS: Stamps<keyof Answers> = {
   'vault.opened': (head, body) => ({ type: 'vault.opened', ...head, ...body }),
   'commit.page': (head, body) => ({ type: 'commit.page', ...head, ...body }),
   'commit.finish': (head, body) => ({ type: 'commit.finish', ...head, ...body }),
+  'backup.ended': (head, body) => ({ type: 'backup.ended', ...head, ...body }),
 }
 
 const TELLS: Stamps<Told> = {
   'backup.accepted': (head, body) => ({ type: 'backup.accepted', ...head, ...body }),
   'backup.refused': (head, body) => ({ type: 'backup.refused', ...head, ...body }),
-  'backup.ended': (head, body) => ({ type: 'backup.ended', ...head, ...body }),
   progress: (head, body) => ({ type: 'progress', ...head, ...body }),
   log: (head, body) => ({ type: 'log', ...head, ...body }),
 }
@@ -58,6 +58,7 @@ const FITS: Fits<Answers> = {
   'vault.opened': is('objects.confirmed'),
   'commit.page': is('commit.taken'),
   'commit.finish': is('commit.done', 'commit.missing'),
+  'backup.ended': is('backup.settled'),
 }
 
 const RESTORE_FITS: Fits<RestoreAnswers> = {

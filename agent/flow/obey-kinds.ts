@@ -83,10 +83,9 @@ export const backups = ({ linkFor, pinned, beyond, backup }: BackupParts): Kind<
     if (late !== null) throw late
     await backup(order, linkFor(order.run), stop)
   },
-  ended: async ({ run }, error) => {
+  ended: async ({ run }, error, gone) => {
     const problem = problemFrom(error)
-    linkFor(run).tell('backup.ended', { status: statusOf(problem), problem })
-    return Promise.resolve()
+    await linkFor(run).request('backup.ended', { status: statusOf(problem), problem }, gone)
   },
 })
 

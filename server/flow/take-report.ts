@@ -35,18 +35,13 @@ const SLOW: ReadonlySet<Report['type']> = new Set([
   'packs.request',
 ])
 
-type Ending = Reports['backup.accepted' | 'backup.refused' | 'backup.ended']
+type Beginning = Reports['backup.accepted' | 'backup.refused']
 
-const eventOf = (report: Ending): RunEvent => {
+const eventOf = (report: Beginning): RunEvent => {
   const { epoch } = report
-  switch (report.type) {
-    case 'backup.accepted':
-      return { kind: 'accepted', epoch }
-    case 'backup.refused':
-      return { kind: 'refused', epoch, problem: saidBy(report) }
-    case 'backup.ended':
-      return { kind: 'ended', epoch, status: report.status, problem: saidBy(report) }
-  }
+  return report.type === 'backup.accepted'
+    ? { kind: 'accepted', epoch }
+    : { kind: 'refused', epoch, problem: saidBy(report) }
 }
 
 const saidBy = ({
@@ -58,7 +53,7 @@ const saidBy = ({
 
 const moveOn = async (
   parts: AgentParts,
-  [link, report]: readonly [Link, Ending],
+  [link, report]: readonly [Link, Beginning],
   stop: AbortSignal,
 ): Promise<null> => {
   const scope = await scopeOf(parts, link, report)
@@ -68,6 +63,21 @@ const moveOn = async (
   if (settled?.verdict === 'lost') throw leaseLost(report.run)
   if (settled !== null && isFinal(settled.run)) await dropRecords(parts, scope, stop)
   return null
+}
+
+/** A run that is over stays as it is, and its agent gets the same answer under any epoch. */
+const end = async (
+  parts: AgentParts,
+  [link, report]: readonly [Link, Reports['backup.ended']],
+  stop: AbortSignal,
+): Promise<Order> => {
+  const scope = await scopeOf(parts, link, report)
+  const { epoch, status } = report
+  const event: RunEvent = { kind: 'ended', epoch, status, problem: saidBy(report) }
+  const settled = await changeRun(parts, backupRun(scope.backup), (run) => step(run, event))
+  if (settled === null || !isFinal(settled.run)) throw leaseLost(report.run)
+  if (settled.verdict === 'changed') await dropRecords(parts, scope, stop)
+  return { type: 'backup.settled', id: freshId(parts), re: report.id, run: report.run }
 }
 
 const noteProgress = async (
@@ -102,8 +112,9 @@ const take = async (
   switch (report.type) {
     case 'backup.accepted':
     case 'backup.refused':
-    case 'backup.ended':
       return moveOn(parts, [link, report], stop)
+    case 'backup.ended':
+      return end(parts, [link, report], stop)
     case 'vault.opened':
       return openVault(parts, [link, report], stop)
     case 'numbers.request':

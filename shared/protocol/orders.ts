@@ -90,6 +90,13 @@ export const CommitMissing = Type.Object({
   packs: list(whole, 10_000),
 })
 
+/** The end of a run that is no backup is noted. */
+export const BackupSettled = Type.Object({
+  type: Type.Literal('backup.settled'),
+  ...envelope,
+  run: id,
+})
+
 /** Answer to a heartbeat: the runs whose lease was renewed, and those that the agent no longer holds. */
 export const Leases = Type.Object({
   type: Type.Literal('leases'),
@@ -114,6 +121,7 @@ export const ORDERS = {
   'commit.taken': PageTaken,
   'commit.done': CommitDone,
   'commit.missing': CommitMissing,
+  'backup.settled': BackupSettled,
   leases: Leases,
   failed: RequestFailed,
   ...RESTORE_ORDERS,

@@ -244,6 +244,14 @@ describe('in front of a WebSocket', () => {
     expect(one.heard).toEqual(['echo there'])
   })
 
+  test('one is chosen by what it says', async () => {
+    plan.set([{ fault: 'socket-drop', share: 1, text: /^b/ }])
+    const one = await talk()
+    for (const text of ['a', 'b', 'c']) one.socket.send(text)
+    await eventually('two answers', () => one.heard.length === 2)
+    expect(one.heard).toEqual(['echo a', 'echo c'])
+  })
+
   test.each(['socket-cut', 'socket-end'] as const)('%s ends both connections', async (fault) => {
     const one = await talk()
     plan.set([{ fault, share: 1, times: 1 }])

@@ -214,9 +214,8 @@ export const createControlPlane = (
     switch (type) {
       case 'numbers.request': {
         const { count } = body as Body<'numbers.request'>
-        const first = packNo(1, counter)
         counter += count
-        return { type: 'numbers.given', first, count }
+        return { type: 'numbers.given', first: packNo(1, counter - count), count }
       }
       case 'grants.request':
         return {
@@ -224,16 +223,17 @@ export const createControlPlane = (
           grants: (body as Body<'grants.request'>).objects.map((wanted) => grant(order, wanted)),
         }
       case 'objects.stored':
-        stored(body as Body<'objects.stored'>)
-        return { type: 'objects.confirmed' }
       case 'vault.opened':
-        cp.genesis = (body as Body<'vault.opened'>).genesis
+        if (type === 'objects.stored') stored(body as Body<'objects.stored'>)
+        else cp.genesis = (body as Body<'vault.opened'>).genesis
         return { type: 'objects.confirmed' }
       case 'commit.page':
         page(body as Body<'commit.page'>)
         return { type: 'commit.taken' }
       case 'commit.finish':
         return finish(order, body as Ended)
+      case 'backup.ended':
+        return { type: 'backup.settled' }
     }
   }
   const cp: ControlPlane = {

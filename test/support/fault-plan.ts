@@ -55,18 +55,21 @@ export type FaultRule = {
   readonly methods?: readonly string[]
   /** Of the request's path with its query, or of the WebSocket's; any if left out. */
   readonly path?: RegExp
+  /** Of a WebSocket's message; any if left out. */
+  readonly text?: RegExp
   /** At most so often; without end if left out. */
   readonly times?: number
 }
 
-export type Asked = { readonly method: string; readonly path: string }
+/** `text`: of a message. */
+export type Asked = { readonly method: string; readonly path: string; readonly text?: string }
 
 export type FaultPlan = {
   /** These rules from now on, in this order: the first that strikes counts. None: everything passes. */
   set(rules: readonly FaultRule[]): void
   /** What is to be done to this request; null: nothing. */
   request(asked: Asked): HttpFault | null
-  message(path: string): SocketFault | null
+  message(path: string, text: string): SocketFault | null
   /** How long a delay lasts. */
   pause(): Ms
   /** What was done, by fault, since the last `reset`. */
@@ -88,8 +91,10 @@ const isSocket = (fault: Fault): fault is SocketFault => !isHttp(fault)
 
 type Armed = { readonly rule: FaultRule; left: number }
 
-const matches = ({ methods, path }: FaultRule, asked: Asked): boolean =>
-  (methods?.includes(asked.method) ?? true) && (path?.test(asked.path) ?? true)
+const matches = ({ methods, path, text }: FaultRule, asked: Asked): boolean =>
+  (methods?.includes(asked.method) ?? true) &&
+  (path?.test(asked.path) ?? true) &&
+  (text?.test(asked.text ?? '') ?? true)
 
 export const createFaultPlan = (
   chance: Seeded,
@@ -118,7 +123,7 @@ export const createFaultPlan = (
   return {
     set,
     request: (asked) => choose(isHttp, asked),
-    message: (path) => choose(isSocket, { method: 'GET', path }),
+    message: (path, text) => choose(isSocket, { method: 'GET', path, text }),
     pause: () => chance.below(longestPause),
     counts: () => Object.fromEntries(counts),
     seen: () => seen,

@@ -66,9 +66,10 @@ const direct = (line: Line, from: WebSocket, to: WebSocket): void => {
   }
   from.on('message', (data) =>
     then(async () => {
-      if (line.frozen || !(await harm(line, line.plan.message(line.path)))) return
+      const text = textOf(data)
+      if (line.frozen || !(await harm(line, line.plan.message(line.path, text)))) return
       // A delay may outlast the connection.
-      if (to.readyState === WebSocket.OPEN) to.send(textOf(data))
+      if (to.readyState === WebSocket.OPEN) to.send(text)
     }),
   )
   from.on('close', (code, reason) =>

@@ -3,6 +3,7 @@ import { recipientsFingerprint } from '#shared/format/keys.ts'
 import type { BackupStart } from '#shared/protocol/orders.ts'
 import type { RestoreStart } from '#shared/protocol/restore-orders.ts'
 import { createObey, type Obey, type ObeyParts } from '#agent/flow/obey.ts'
+import type { Answers } from '#agent/ports.ts'
 import type { RestoreAnswers } from '#agent/ports/restore-link.ts'
 import { anId, createControlPlane } from './agent-control-plane.ts'
 import { eventually } from './wait.ts'
@@ -50,7 +51,7 @@ export type Told = { readonly run: string; readonly type: string; readonly body:
 export type Obeying = { readonly obey: Obey; readonly told: Told[] }
 
 type Parts = Partial<ObeyParts> & {
-  /** What a request of a restore waits for before it is settled. */
+  /** What the end of a run waits for before it is settled. */
   readonly settled?: (stop: AbortSignal) => Promise<void>
 }
 
@@ -63,7 +64,12 @@ export const obeying = ({ settled, ...parts }: Parts): Obeying => {
     log: SILENT,
     beyond: () => null,
     linkFor: (run) => ({
-      request: async () => Promise.reject(new Error('nothing is asked here')),
+      request: async <T extends keyof Answers>(type: T, body: object, stop: AbortSignal) => {
+        if (type !== 'backup.ended') throw new Error('only the end is asked here')
+        tell(run)(type, body)
+        await settled?.(stop)
+        return { type: 'backup.settled', id: anId(), run } as unknown as Answers[T]
+      },
       tell: tell(run),
     }),
     restoreLinkFor: (run) => ({

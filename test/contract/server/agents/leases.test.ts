@@ -127,12 +127,20 @@ describe('a running backup', () => {
       const { renewed, lost } = await agent.beat(runOf(start))
       expect([renewed, lost]).toEqual([[{ ...runOf(start), lease_seconds: 45 }], []])
     }
-    await agent.tell({
+    const end = {
       type: 'backup.ended',
       ...runOf(start),
       status: 'failed',
       problem: { code: 'SOURCE_UNREADABLE', message: 'the disk is gone' },
+    } as const
+    expect(await agent.ask(end)).toMatchObject({ type: 'backup.settled', run: start.run })
+    expect(await statusOf(world, start.run)).toMatchObject({
+      status: 'failed',
+      error: { code: 'SOURCE_UNREADABLE' },
     })
+    // Its answer may have been lost: whatever it says again, under any epoch, changes nothing.
+    const again = { ...end, epoch: start.epoch + 3, problem: { code: 'CANCELED', message: 'x' } }
+    expect(await agent.ask(again)).toMatchObject({ type: 'backup.settled' })
     expect(await statusOf(world, start.run)).toMatchObject({
       status: 'failed',
       error: { code: 'SOURCE_UNREADABLE' },
