@@ -61,6 +61,41 @@ describe('orders', () => {
     await idle(obey)
   })
 
+  test('that the local policy does not allow are refused with its words, and not begun', async () => {
+    const barred = fail('POLICY_REFUSED', { path: '/etc', list: 'sources', policy: '/p.json' })
+    const { obey, told } = obeying({
+      backup: async () => Promise.reject(new Error('not run')),
+      beyond: () => barred,
+    })
+    obey.order(order())
+    const { code, message, details } = barred
+    expect(told.map(({ type }) => type)).toEqual(['backup.refused'])
+    expect(told[0]?.body).toEqual({ problem: { code, message, details } })
+    await idle(obey)
+  })
+
+  test('are held against the policy again when their turn has come', async () => {
+    const begun: string[] = []
+    const barred = fail('POLICY_REFUSED', { path: '/etc', list: 'sources', policy: '/p.json' })
+    const first = order()
+    const { obey, told } = obeying({
+      backup: async ({ run }) => {
+        begun.push(run)
+        await eventLoopTurn()
+      },
+      // The policy is narrowed while the second one waits for the first.
+      beyond: ({ run }) => (begun.length > 0 && run !== first.run ? barred : null),
+    })
+    obey.order(first)
+    obey.order(order())
+    await idle(obey)
+    expect(begun).toEqual([first.run])
+    expect(told.at(-1)).toMatchObject({
+      type: 'backup.ended',
+      body: { status: 'failed', problem: { code: 'POLICY_REFUSED' } },
+    })
+  })
+
   const untilStopped = async (_: BackupStart, __: RunLink, stop: AbortSignal): Promise<void> => {
     await systemClock.sleep(60_000, stop)
   }
