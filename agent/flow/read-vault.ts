@@ -13,12 +13,15 @@ import { type Gap, historyGaps } from '../core/restore-history.ts'
 import type { ObjectSource } from '../core/restore-ports.ts'
 import { ahead } from '#shared/read/ahead.ts'
 import { createObjectReader, type ObjectReader, twice } from '#shared/read/object.ts'
+import { signedAfterOffice } from '#shared/read/succession.ts'
 
 export type VaultBackup = {
   readonly key: string
   /** base64url SHA-256 of the record's object: what the next record calls `previous`. */
   readonly sha256: string
   readonly body: RecordBody
+  /** Place in the chain of the key that signed it. */
+  readonly signer: number
 }
 
 /** Something of the vault that cannot be used. */
@@ -57,13 +60,14 @@ export const openVault = async (ask: OpenVault): Promise<OpenedVault> => {
   const problems: VaultProblem[] = []
   const chain = await readChain(ask, problems)
   const idKey = await readIdKey(ask, chain, problems)
-  const backups: VaultBackup[] = []
+  const verified: VaultBackup[] = []
   const keys = await ask.source.list(`${vaultPrefix(ask.vault)}backups/`)
   for await (const read of ahead(keys, RECORDS, async (key) => readRecord(ask, chain, key))) {
-    if ('body' in read) backups.push(read)
+    if ('body' in read) verified.push(read)
     else problems.push(read)
   }
-  refuseWrongKey(problems, backups)
+  refuseWrongKey(problems, verified)
+  const backups = inOffice(verified, chain, problems)
   backups.sort((a, b) => compareText(a.body.job, b.body.job) || a.body.sequence - b.body.sequence)
   return {
     id: ask.vault,
@@ -75,6 +79,22 @@ export const openVault = async (ask: OpenVault): Promise<OpenedVault> => {
     gaps: historyGaps(backups.map(({ sha256: hash, body }) => ({ ...body, sha256: hash }))),
     objects: createObjectReader({ vault: ask.vault, access: accessOf(ask) }),
   }
+}
+
+/** Whoever has a key that was replaced can sign with it still, but nobody is to believe him. */
+const inOffice = (
+  verified: readonly VaultBackup[],
+  { signers }: Chain,
+  problems: VaultProblem[],
+): VaultBackup[] => {
+  const late = new Set<VaultBackup>()
+  for (const ofJob of Map.groupBy(verified, ({ body }) => body.job).values()) {
+    const signed = ofJob.map((of) => ({ sequence: of.body.sequence, signer: of.signer, of }))
+    for (const { of } of signedAfterOffice(signed, signers)) late.add(of)
+  }
+  for (const { key } of late)
+    problems.push({ key, failure: damaged(key, 'its key was replaced before it was signed') })
+  return verified.filter((one) => !late.has(one))
 }
 
 const accessOf = ({ source, keys }: OpenVault): Access => ({
@@ -225,12 +245,12 @@ const readRecord = async (
       const bytes = await readWhole(ask.source, key, MAX_RECORD)
       const { content, recovery, list } = chain.recipients
       const record = decodeRecord(openFor(ask, [...content, ...recovery, ...list], { bytes, key }))
-      verifyRecord(record, chain)
+      const signer = verifyRecord(record, chain)
       const { body } = record
       if (body.backup !== parsed.backup) throw damaged(key, 'it is the record of another backup')
       // The first errors can take 64 KiB a record, and nobody asks for them here.
       const errors = { ...body.errors, first: [] }
-      return { key, sha256: toBase64url(sha256(bytes)), body: { ...body, errors } }
+      return { key, sha256: toBase64url(sha256(bytes)), body: { ...body, errors }, signer }
     })
   } catch (error) {
     return { key, failure: asFailure(error) }

@@ -84,6 +84,21 @@ describe('trust', () => {
     ])
     expect(run.exit).toBe(7)
   })
+
+  test('records signed by a key after it was replaced are not believed, and said', async () => {
+    place = vaultPlace('replaced')
+    place.writer.backup([file('/f', 'one')])
+    place.writer.nextSigner()
+    place.writer.backup([file('/f', 'two')])
+    const { key } = place.writer.backup([file('/f', 'not ours')], { signer: 0 })
+    const run = await place.open('restore', place.target)
+    expect(readFileSync(join(place.target, 'f'), 'utf8')).toBe('two')
+    expect(eventsOf(run, 'problem')).toMatchObject([
+      { code: 'DAMAGED', message: expect.stringContaining('its key was replaced') as string },
+    ])
+    expect(eventsOf(run, 'newer')).toEqual([{ event: 'newer', key }])
+    expect(run.exit).toBe(3)
+  })
 })
 
 describe('choosing', () => {

@@ -36,6 +36,8 @@ export type WrittenBackup = WrittenTree & {
 
 export type BackupOptions = TreeOptions & {
   readonly change?: (body: RecordBody) => RecordBody
+  /** Signed by the key of this place in the chain, not by the last one. */
+  readonly signer?: number
 }
 
 export type VaultWriter = {
@@ -63,6 +65,7 @@ export const createVaultWriter = (options: WriterOptions): VaultWriter => {
   const list = makeIdentity(random(32))
   const organization = makeSigningKey(random(32))
   let agent = makeSigningKey(random(32))
+  const agents = [agent]
   const vault = makeId(START, random(10))
   const job = makeId(START, random(10))
   const recipients: RecipientSet = {
@@ -134,6 +137,7 @@ export const createVaultWriter = (options: WriterOptions): VaultWriter => {
       head = hash64(bytes)
       signers += 1
       agent = next
+      agents.push(next)
     },
     backup: (entries, how = {}) => {
       sequence += 1
@@ -163,12 +167,13 @@ export const createVaultWriter = (options: WriterOptions): VaultWriter => {
         packs: tree.tableRoot,
       }
       const body = how.change?.(fresh) ?? fresh
-      const plain = encodeRecord(body, (message) => agent.sign(message))
+      const signer = how.signer ?? signers - 1
+      const plain = encodeRecord(body, (message) => (agents[signer] ?? agent).sign(message))
       const { bytes } = sealWith(random, [...content, list.recipient], plain)
       const key = recordKey(vault, started, backup)
       objects.set(key, bytes)
       previous = hash64(bytes)
-      return { key, backup, signer: signers - 1, ...tree }
+      return { key, backup, signer, ...tree }
     },
     writeTo: (folder) => {
       for (const [key, bytes] of objects) {
