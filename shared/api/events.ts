@@ -22,16 +22,17 @@ export const StatusEvent = Type.Object({
   at: time,
 })
 
-/** Oldest first; `level`: this one and worse; `download`: all of it as text. */
+/** `level`: this one and worse; `download`: all of it as text, oldest line first. */
 export const LogQuery = listQuery(
   {
     level: Type.Optional(logLevel),
     download: Type.Optional(
-      Type.Boolean({ description: 'all of it as a text file, in place of a page' }),
+      Type.Boolean({
+        description: 'all of it as a text file, oldest line first, in place of a page',
+      }),
     ),
   },
   ['seq'],
-  'oldest',
 )
 
 export type LogLevel = (typeof LOG_LEVELS)[number]

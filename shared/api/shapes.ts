@@ -8,6 +8,7 @@ export const PATTERN_WORDS: ReadonlyMap<string, string> = new Map([
   [UUID, 'is not an id (a UUID)'],
   ['\\S', 'must not be blank'],
   ['^/[^\\x00]*$', 'must be an absolute path'],
+  ['^f_', 'is not the id of a file'],
   ['^(/|f_)', 'is neither a file id nor an absolute path'],
 ])
 
@@ -107,14 +108,12 @@ const paging = {
 /** A field, or the same turned. */
 type Order<F extends string> = F | `-${F}`
 
-/** Pages begin with the `newest` row, or the `oldest`, when no order is asked for. */
-export type FirstRow = 'newest' | 'oldest'
-
-const ordering = <const F extends string>(fields: readonly F[], first: FirstRow) => ({
+const ordering = <const F extends string>(fields: readonly F[]) => ({
   sort: Type.Optional(
     Type.Unsafe<Order<F>>({
       ...oneOf(...fields.flatMap((field): Order<F>[] => [field, `-${field}`])),
-      description: `ascending by a field; with \`-\` before it descending. The ${first} first if left out`,
+      description:
+        'ascending by a field; with `-` before it descending. The newest first if left out',
     }),
   ),
   sort_by: Type.Optional(
@@ -135,12 +134,8 @@ const ordering = <const F extends string>(fields: readonly F[], first: FirstRow)
 export const listQuery = <P extends Type.TProperties, const F extends string>(
   filters: P,
   sortable: readonly F[],
-  first: FirstRow = 'newest',
 ): Type.TObject<P & typeof paging & ReturnType<typeof ordering<F>>> =>
-  Type.Object(
-    { ...filters, ...paging, ...ordering(sortable, first) },
-    { additionalProperties: false },
-  )
+  Type.Object({ ...filters, ...paging, ...ordering(sortable) }, { additionalProperties: false })
 
 export type Paging = Static<Type.TObject<typeof paging & ReturnType<typeof ordering<string>>>>
 

@@ -44,7 +44,7 @@ async function* textOf(
   }
 }
 
-/** A log is read from its beginning, unlike other lists; `sort=-seq` turns it. The route has checked who may see it. */
+/** A page begins with the newest line, like every list (`sort=seq` turns it); as a text file a log is in reading order. The route has checked who may see it. */
 export const answerLog = async (
   request: FastifyRequest,
   reply: FastifyReply,
@@ -58,7 +58,7 @@ export const answerLog = async (
       .header('content-disposition', `attachment; filename="${name}.log"`)
       .header('cache-control', 'no-store')
       .send(textStream(textOf(of, level)))
-  const order = query.sort_order === 'desc' ? '-seq' : 'seq'
+  const order = query.sort_order === 'asc' ? 'seq' : '-seq'
   const isAsked = query.sort !== undefined || query.sort_by !== undefined
   const page = pageRequest(isAsked ? query : { ...query, sort: order })
   return reply.send(listAnswer(request, page, await logs.list(id, page, level)))

@@ -52,7 +52,7 @@ export const backupEventRoutes =
         config: { scope: 'read' },
         exposeHeadRoute: false,
         schema: {
-          summary: 'The log of a backup, oldest line first; or all of it as a text file',
+          summary: 'The log of a backup, newest line first; or all of it as a text file',
           params: IdParams,
           querystring: LogQuery,
           response: logged,

@@ -141,7 +141,7 @@ const following =
         exposeHeadRoute: false,
         schema: {
           summary:
-            'The log of a restore, file by file, oldest line first; or all of it as a text file',
+            'The log of a restore, file by file, newest line first; or all of it as a text file',
           params: IdParams,
           querystring: LogQuery,
           response: logged,

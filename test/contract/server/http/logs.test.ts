@@ -61,7 +61,7 @@ const download = async (
 }
 
 describe('GET /v1/backups/{id}/logs', () => {
-  test('begins with the life of the run, and pages to its end without a gap', async () => {
+  test('begins with the newest line, and pages to the life of the run without a gap', async () => {
     const seen: Record<string, unknown>[] = []
     let query = '?limit=100'
     for (;;) {
@@ -72,17 +72,21 @@ describe('GET /v1/backups/{id}/logs', () => {
       if (typeof next !== 'string') break
       query = `?limit=100&cursor=${encodeURIComponent(next)}`
     }
-    expect(seen.map(({ seq }) => seq)).toEqual(seen.map((_, n) => n + 1))
+    expect(seen.map(({ seq }) => seq)).toEqual(seen.map((_, n) => seen.length - n))
     expect(seen.filter(({ message }) => String(message).startsWith('line '))).toHaveLength(1300)
-    expect(seen.slice(0, 2)).toMatchObject([
-      { message: 'local asked for this backup; it waits for its server.', level: 'info' },
+    expect(seen.slice(-2)).toMatchObject([
       { message: 'Offered to the agent.' },
+      { message: 'local asked for this backup; it waits for its server.', level: 'info' },
     ])
-    expect(seen.at(-1)).toMatchObject({ level: 'warn', fields: { path: '/data/1299' } })
+    expect(seen[0]).toMatchObject({ level: 'warn', fields: { path: '/data/1299' } })
     expect(metaOf(await logs())['total']).toBe(seen.length)
   })
 
-  test('turned around, begins with the newest', async () => {
+  test('turned around, begins with the oldest', async () => {
+    for (const order of ['sort=seq', 'sort_order=asc', 'sort_by=seq&sort_order=asc']) {
+      const numbers = rowsOf(await logs(`?${order}&limit=3`)).map(({ seq }) => seq)
+      expect([order, numbers]).toEqual([order, [1, 2, 3]])
+    }
     const [first] = rowsOf(await logs('?sort=-seq&limit=1'))
     expect(first).toMatchObject({ message: expect.stringContaining('line 1299') as unknown })
     const wrong = await logs('?sort=message')
@@ -100,7 +104,7 @@ describe('GET /v1/backups/{id}/logs', () => {
       const rows = rowsOf(page)
       expect(new Set(rows.map((row) => row['level']))).toEqual(new Set(wanted))
       const numbers = rows.map((row) => Number(row['seq']))
-      expect(numbers).toEqual(numbers.toSorted((a, b) => a - b))
+      expect(numbers).toEqual(numbers.toSorted((a, b) => b - a))
     }
     const errors = await logs('?level=error&limit=1')
     expect(metaOf(errors)['total']).toBe(130)
@@ -162,7 +166,7 @@ describe('lines that are said at once', () => {
       }
     }
     await Promise.all([say(), change()])
-    const rows = rowsOf(await logs('?limit=100'))
+    const rows = rowsOf(await logs('?limit=100&sort=seq'))
     expect(rows.map((row) => row['seq'])).toEqual(rows.map((_, n) => n + 1))
     const messages = rows.map((row) => String(row['message']))
     expect(messages.filter((message) => message.startsWith('said'))).toEqual(said)
