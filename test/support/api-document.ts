@@ -72,8 +72,9 @@ const nothing: unknown = new Proxy(() => undefined, {
   get: (_target, name) => (name === 'then' ? undefined : name === 'version' ? '0.0.0' : nothing),
 })
 
-export const bareDocument = async (): Promise<Document> => {
-  const app = await buildApp(
+/** The app with nothing behind its routes. */
+export const bareApp = async (): Promise<App> =>
+  buildApp(
     {
       tokens: { find: async () => Promise.resolve(null) },
       log: memoryLog(),
@@ -82,6 +83,9 @@ export const bareDocument = async (): Promise<Document> => {
     },
     apiRoutes(nothing as ApiParts),
   )
+
+export const bareDocument = async (): Promise<Document> => {
+  const app = await bareApp()
   const document = documentOf(app)
   await app.close()
   return document

@@ -95,7 +95,15 @@ export const buildApp = async (parts: AppParts, routes: readonly Routes[]): Prom
   // Whether there is TLS is decided in front of us: no promise of it, and no upgrade to it, is made here.
   await app.register(helmet, {
     hsts: false,
-    contentSecurityPolicy: { directives: { upgradeInsecureRequests: null } },
+    contentSecurityPolicy: {
+      // By default helmet lets styles and fonts come from anywhere.
+      directives: {
+        upgradeInsecureRequests: null,
+        styleSrc: ["'self'", "'unsafe-inline'"],
+        fontSrc: ["'self'", 'data:'],
+        connectSrc: ["'self'"],
+      },
+    },
   })
   validateWithSchemas(app)
   openReference(app)
