@@ -86,7 +86,15 @@ export const FilesQuery = Type.Object(
   { additionalProperties: false },
 )
 
-export const FileParams = Type.Object({ id, file_id: fileRef('the id of an entry, or its path') })
+const fileIdRef = Type.String({
+  minLength: 1,
+  maxLength: MAX_FILE_ID,
+  pattern: '^f_',
+  description: 'the `id` of an entry',
+  examples: ['f_L3Zhci93d3c'],
+})
+
+export const FileParams = Type.Object({ id, file_id: fileIdRef })
 
 export type BackupFile = Static<typeof BackupFile>
 export type LostFiles = Static<typeof LostFiles>
