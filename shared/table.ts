@@ -1,5 +1,6 @@
 /** Tables that fit 80 columns: the widest column that may give way is cut, never wrapped. */
 import Table from 'cli-table3'
+import { UNSAFE } from './shown.ts'
 import { formatBytes } from './units.ts'
 
 export type Column = {
@@ -30,8 +31,7 @@ const BARE = {
 }
 
 /** Names are somebody else's words: control characters in them must not reach a terminal. */
-export const plain = (text: string): string =>
-  text.replace(/[\u0000-\u001f\u007f-\u009f]/g, '\ufffd')
+export const plain = (text: string): string => text.replace(UNSAFE, '\ufffd')
 
 /** Cut to this many characters. */
 export const clip = (text: string, width: number): string =>

@@ -4,10 +4,8 @@ import { CATALOGUE, describe } from '#shared/errors.ts'
 import type { Entry } from '#shared/format/tree.ts'
 import type { Bytes, Place } from '#shared/format/tree-order.ts'
 import { pathOf } from '#shared/format/tree-order.ts'
+import { shown } from '#shared/shown.ts'
 import type { Problem } from './restore-job.ts'
-
-// Control characters of ASCII and of latin1 (as they stand in UTF-8), and what reorders text.
-const UNSAFE = /[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g
 
 /** A path for a terminal: UTF-8, with whatever could change the screen, and invalid bytes, written as `\xNN` or `\u{…}`. */
 export const showBytes = (bytes: Bytes): string => {
@@ -15,9 +13,7 @@ export const showBytes = (bytes: Bytes): string => {
   const text = isUtf8(raw)
     ? raw.toString('utf8')
     : bytes.replace(/[\x80-\xff]/g, (char) => `\\x${hex(char)}`)
-  return text.replace(UNSAFE, (char) =>
-    char.charCodeAt(0) < 0x100 ? `\\x${hex(char)}` : `\\u{${hex(char)}}`,
-  )
+  return shown(text)
 }
 
 const hex = (char: string): string => char.charCodeAt(0).toString(16).padStart(2, '0')

@@ -1,4 +1,5 @@
 import { CATALOGUE, Failure, problemOf } from '#shared/errors.ts'
+import { shown } from '#shared/shown.ts'
 
 /** The exit code that the catalogue gives an error; 1 for what is not in it. */
 export const exitCodeOf = (error: unknown): number =>
@@ -6,4 +7,4 @@ export const exitCodeOf = (error: unknown): number =>
 
 /** One line for a person. */
 export const lineOf = (error: unknown): string =>
-  error instanceof Failure ? `${error.message} (${error.code})` : problemOf(error)
+  error instanceof Failure ? `${shown(error.message)} (${error.code})` : problemOf(error)

@@ -1,6 +1,7 @@
 /** The `holdfast` program: words and flags; what they do is passed in. */
 import { Command, CommanderError } from 'commander'
 import { Failure, problemOf } from '#shared/errors.ts'
+import { shown } from '#shared/shown.ts'
 import { registerBackup } from './commands/backup.ts'
 import { registerGet } from './commands/get.ts'
 import { registerKeys } from './commands/keys.ts'
@@ -84,7 +85,7 @@ const build = (actions: Actions, done: (code: number) => void): Command => {
 
 /** What happened and what to do, without a stack: a stack means a mistake of ours and is for the log. */
 export const explain = (error: unknown): string =>
-  error instanceof Failure ? `holdfast: ${error.message}` : `holdfast: ${problemOf(error)}`
+  error instanceof Failure ? `holdfast: ${shown(error.message)}` : `holdfast: ${problemOf(error)}`
 
 const wantsJson = (args: readonly string[]): boolean =>
   args[0] !== 'open' && args.includes('--json')

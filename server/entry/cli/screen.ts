@@ -3,6 +3,7 @@ import { type Options, type Params, SingleBar } from 'cli-progress'
 import type { Progress } from '#shared/api/backups.ts'
 import type { Restore } from '#shared/api/restores.ts'
 import type { Verification } from '#shared/api/verifications.ts'
+import { clip } from '#shared/table.ts'
 import { formatBytes, formatCount, SECOND } from '#shared/units.ts'
 
 export type Screen = {
@@ -18,10 +19,6 @@ export const screenOn = (out: NodeJS.WriteStream): Screen => ({
   columns: Math.min(WIDTH, out.isTTY ? out.columns : WIDTH),
   say: (text = '') => void out.write(`${text}\n`),
 })
-
-/** Cut at the end, so that a line that is written over itself never wraps. */
-const clip = (text: string, columns: number): string =>
-  text.length <= columns ? text : `${text.slice(0, columns - 1)}…`
 
 const PHASES: Readonly<Record<Progress['phase'], string>> = {
   waiting: 'waiting for the agent',

@@ -1,6 +1,7 @@
 /** What people read when a backup is over: at most 80 columns, and every command can be pasted. */
 import { relative } from 'node:path'
 import type { Backup } from '#shared/api/backups.ts'
+import { shown } from '#shared/shown.ts'
 import { formatBytes, formatCount, formatSpan, type Ms } from '#shared/units.ts'
 
 const spanOf = (backup: Backup): Ms | null =>
@@ -39,11 +40,11 @@ const numbers = (backup: Backup): string[] => {
 
 const errors = (backup: Backup): string[] => {
   if (backup.error_count === 0) return []
-  const shown = backup.errors.slice(0, SHOWN_ERRORS)
-  const more = backup.error_count - shown.length
+  const first = backup.errors.slice(0, SHOWN_ERRORS)
+  const more = backup.error_count - first.length
   return [
     row('errors', formatCount(backup.error_count)),
-    ...shown.map((error) => `    ${error.path}: ${error.problem}`),
+    ...first.map(({ path, problem }) => `    ${shown(path)}: ${shown(problem)}`),
     ...(more > 0 ? [`    and ${formatCount(more)} more`] : []),
   ]
 }
@@ -53,7 +54,7 @@ export const backupLines = (backup: Backup): string[] => {
   const good = backup.status === 'completed' || backup.status === 'partial'
   return [
     `${HEADS[backup.status]}${good && span !== null ? ` in ${formatSpan(span)}` : ''}`,
-    ...(backup.error === null ? [] : [`  ${backup.error.message}`]),
+    ...(backup.error === null ? [] : [`  ${shown(backup.error.message)}`]),
     ...(good ? numbers(backup) : []),
     ...errors(backup),
   ]

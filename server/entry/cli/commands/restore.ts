@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { resolve } from 'node:path'
 import { Restore } from '#shared/api/restores.ts'
 import { fail } from '#shared/errors.ts'
+import { shown } from '#shared/shown.ts'
 import { formatBytes, formatCount, SECOND } from '#shared/units.ts'
 import { approveRequest } from '../approve-request.ts'
 import { atDesk, type Common, type Desk, type Register, remote } from '../desk.ts'
@@ -49,7 +50,7 @@ const sayEnd = (
   { status, counts, bytes, error, target_path, id }: Restore,
 ): void => {
   screen.say(`${HEADS[status]} ${target_path === null ? 'to where it was' : `into ${target_path}`}`)
-  if (error !== null) screen.say(`  ${error.message}`)
+  if (error !== null) screen.say(`  ${shown(error.message)}`)
   if (counts !== null) {
     const others = counts.directories + counts.others
     screen.say(
