@@ -69,6 +69,8 @@ const askRoute = (app: App, { backups, downloading: parts }: DownloadRouteParts)
         throw fail('RESOURCE_NOT_FOUND', { resource: 'download', id: view.id })
       if (view.view.failure !== null) throw view.view.failure
       const data = await showDownload(parts, view.view)
+      // Who has only the links can remove what they lead to before its time.
+      void reply.header('location', `/v1/downloads/${view.id}`)
       const isSoon = data.status === 'ready' && data.file_count <= MOST_LINKS
       return isSoon ? reply.code(200).send({ data: data.links }) : reply.code(202).send({ data })
     },
