@@ -10,7 +10,7 @@ export type OwnWorkParts = PrepareParts & RemoveParts & VerifyParts & TaskWorld
 
 /** Each takes some 100 MiB at most. */
 const DOWNLOADS = 3
-/** Nobody waits for it as for a download. */
+/** Nobody waits for it as for a download; some 200 MiB. */
 const VERIFICATIONS = 1
 
 export const startOwnWork = (parts: OwnWorkParts): Worker =>

@@ -15,6 +15,7 @@ export const Finding = Type.Object({
 
 const summary = {
   status: oneOf('passed', 'failed'),
+  /** Entries that were looked at: files, folders, links and others. */
   files: count,
   /** Packs and trees that were read. */
   objects: count,
