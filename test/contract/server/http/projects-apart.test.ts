@@ -83,6 +83,7 @@ const OF_ALL = ['storages', 'encryption-keys', 'organization']
 
 /** Bodies without which a request would be refused before anybody looks for the object. */
 const BODIES: Readonly<Record<string, object>> = {
+  'POST /v1/backups/:id/verify': { level: 'restore' },
   'POST /v1/open-requests/:id/approve': { sealed_file_keys: {}, sealed_id_key: 'A'.repeat(108) },
 }
 
@@ -94,7 +95,7 @@ const withId = (): readonly (readonly [Method, string])[] =>
     .map(([method, path]) => [method as Method, path] as const)
 
 const call = async (method: Method, path: string, ids: Ids) =>
-  api.call(method, path.replace(':id', ids[kindOf(path)] ?? newId()).replace(/:\w+/, 'Lw'), {
+  api.call(method, path.replace(':id', ids[kindOf(path)] ?? newId()).replace(/:\w+/, 'f_Lw'), {
     token,
     ...(method === 'GET' ? {} : { body: BODIES[`${method} ${path}`] ?? {} }),
   })
