@@ -10,7 +10,8 @@ import {
 } from './api-document.ts'
 import { type Ids, goodBody } from './api-bodies.ts'
 import { isObject } from './api-fields.ts'
-import type { Answer, TestApp } from './http-app.ts'
+import type { Answer } from './answers.ts'
+import type { TestApp } from './http-app.ts'
 import { newId } from './http-objects.ts'
 
 export type Wish = {

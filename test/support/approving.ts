@@ -7,7 +7,8 @@ import type { Identity } from '#shared/format/keys.ts'
 import { decodeVaultSecret, deriveKeys } from '#shared/format/vault-secret.ts'
 import { sealedFor } from '#shared/protocol/open-request.ts'
 import { sealTo } from '#shared/seal.ts'
-import { type Answer, dataOf, metaOf, rowsOf, type TestApp } from './http-app.ts'
+import { type Answer, dataOf, metaOf, rowsOf } from './answers.ts'
+import type { TestApp } from './http-app.ts'
 
 export type Approval = {
   readonly sealed_file_keys: Record<string, string>

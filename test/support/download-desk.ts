@@ -3,7 +3,7 @@ import { expect } from 'vitest'
 import type { Download } from '#shared/api/downloads.ts'
 import { DOWNLOADS } from '#shared/format/layout.ts'
 import type { DownloadId } from '#shared/ids.ts'
-import { type Answer, dataOf, errorOf } from './http-app.ts'
+import { type Answer, dataOf, errorOf } from './answers.ts'
 import type { ReadingWorld } from './stored-vault.ts'
 import { eventually } from './wait.ts'
 

@@ -30,6 +30,7 @@ import { systemRandom } from '#server/io/random.ts'
 import { type Sealing, sealing } from '#server/io/secrets.ts'
 import type { PrepareVault, Stores } from '#server/ports.ts'
 import { checkAnswers } from './answer-check.ts'
+import type { Answer } from './answers.ts'
 
 export const quiet: Log = {
   debug: () => undefined,
@@ -73,23 +74,6 @@ export const EMBEDDED = {
   access_key_id: 'access-key-canary',
   secret_access_key: 'secret-key-canary-31415926',
 }
-
-export type Answer = {
-  readonly status: number
-  readonly body: Readonly<Record<string, unknown>>
-  readonly headers: Readonly<Record<string, unknown>>
-}
-
-type Json = Readonly<Record<string, unknown>>
-
-/** `data` of an answer with one object, and of a list. */
-export const dataOf = (answer: Answer): Json => answer.body['data'] as Json
-export const rowsOf = (answer: Answer): readonly Json[] => answer.body['data'] as readonly Json[]
-export const metaOf = (answer: Answer): Json => answer.body['meta'] as Json
-export const errorOf = (
-  answer: Answer,
-): { readonly code: string; readonly message: string; readonly details: Json } =>
-  answer.body['error'] as ReturnType<typeof errorOf>
 
 export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
 
@@ -228,7 +212,7 @@ export const startTestApp = async (
       })
       return {
         status: response.statusCode,
-        body: response.body === '' ? {} : response.json<Json>(),
+        body: response.body === '' ? {} : response.json<Answer['body']>(),
         headers: response.headers,
       }
     },

@@ -3,7 +3,8 @@ import { randomBytes } from 'node:crypto'
 import { makeToken } from '#server/io/secrets.ts'
 import type { Scope } from '#shared/api/tokens.ts'
 import { makeId, type Id, type OrgId, type ProjectId } from '#shared/ids.ts'
-import { dataOf, rowsOf, type TestApp, type TestDatabase } from './http-app.ts'
+import { dataOf, rowsOf } from './answers.ts'
+import type { TestApp, TestDatabase } from './http-app.ts'
 
 export const newId = <Kind extends string>(): Id<Kind> => makeId<Kind>(Date.now(), randomBytes(10))
 

@@ -1,7 +1,8 @@
 /** An organization with one of everything that the API knows, and another one beside it. */
 import { type Ids, OPENER_KEY } from './api-bodies.ts'
 import { type Walk, walkOver } from './api-walk.ts'
-import { dataOf, type Method } from './http-app.ts'
+import { dataOf } from './answers.ts'
+import type { Method } from './http-app.ts'
 import { added, addProject, addToken, newId } from './http-objects.ts'
 import { partsOf, restoringAgent } from './restoring.ts'
 import { ACCESS_KEY, REGION, SECRET } from './s3-server.ts'

@@ -1,6 +1,7 @@
 /** Verifications over the API, from asking to their end. */
 import type { Verification } from '#shared/api/verifications.ts'
-import { dataOf, type TestApp } from './http-app.ts'
+import { dataOf } from './answers.ts'
+import type { TestApp } from './http-app.ts'
 import { eventually } from './wait.ts'
 
 type Of = { readonly api: Pick<TestApp, 'call'> }

@@ -7,7 +7,7 @@ import { openProof, type RestoreStart } from '#shared/protocol/restore-orders.ts
 import { openIdKey, openWithSealed } from '#shared/read/handed.ts'
 import { approvalOf, approve, requestOf } from '../../../support/approving.ts'
 import { must } from '../../../support/agent-plane.ts'
-import { dataOf } from '../../../support/http-app.ts'
+import { dataOf } from '../../../support/answers.ts'
 import {
   askRestore,
   codeOf,

@@ -6,7 +6,7 @@ import type { BackupId } from '#shared/ids.ts'
 import type { RestoreStart } from '#shared/protocol/restore-orders.ts'
 import { DAY, HOUR } from '#shared/units.ts'
 import { must } from '../../../support/agent-plane.ts'
-import { dataOf, rowsOf } from '../../../support/http-app.ts'
+import { dataOf, rowsOf } from '../../../support/answers.ts'
 import {
   AMOUNTS,
   askRestore,

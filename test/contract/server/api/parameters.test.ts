@@ -11,7 +11,8 @@ import {
   walkOver,
 } from '../../../support/api-walk.ts'
 import { testDatabase, type TestDatabase } from '../../../support/database-template.ts'
-import { metaOf, rowsOf, startTestApp, type TestApp } from '../../../support/http-app.ts'
+import { metaOf, rowsOf } from '../../../support/answers.ts'
+import { startTestApp, type TestApp } from '../../../support/http-app.ts'
 import { addJob, addProject, added, newId } from '../../../support/http-objects.ts'
 
 let database: TestDatabase

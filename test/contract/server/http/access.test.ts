@@ -2,12 +2,9 @@ import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { buildApp } from '#server/entry/http/app.ts'
 import { makeToken } from '#server/io/secrets.ts'
+import { dataOf, errorOf, metaOf, rowsOf } from '../../../support/answers.ts'
 import {
-  dataOf,
-  errorOf,
-  metaOf,
   quiet,
-  rowsOf,
   startTestApp,
   startTestDatabase,
   type TestApp,

@@ -1,11 +1,8 @@
 import { sql } from 'kysely'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { BackupId, ProjectId } from '#shared/ids.ts'
+import { dataOf, errorOf, metaOf, rowsOf } from '../../../support/answers.ts'
 import {
-  dataOf,
-  errorOf,
-  metaOf,
-  rowsOf,
   startTestApp,
   startTestDatabase,
   type TestApp,

@@ -4,9 +4,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Link } from '#server/ports.ts'
 import type { BackupId } from '#shared/ids.ts'
 import type { Order } from '#shared/protocol/orders.ts'
+import { dataOf, errorOf } from '../../../support/answers.ts'
 import {
-  dataOf,
-  errorOf,
   startTestApp,
   startTestDatabase,
   type TestApp,

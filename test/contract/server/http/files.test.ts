@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { fileId, parseFileId } from '#shared/api/file-ids.ts'
 import { addToken } from '../../../support/http-objects.ts'
-import { dataOf, errorOf, metaOf, rowsOf } from '../../../support/http-app.ts'
+import { dataOf, errorOf, metaOf, rowsOf } from '../../../support/answers.ts'
 import {
   type ReadingWorld,
   readingWorld,

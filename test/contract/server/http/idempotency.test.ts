@@ -1,12 +1,8 @@
 import { sql } from 'kysely'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { ProjectId } from '#shared/ids.ts'
+import { type Answer, dataOf, errorOf, metaOf, rowsOf } from '../../../support/answers.ts'
 import {
-  type Answer,
-  dataOf,
-  errorOf,
-  metaOf,
-  rowsOf,
   startTestApp,
   startTestDatabase,
   type TestApp,

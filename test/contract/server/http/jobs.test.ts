@@ -1,10 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { ProjectId } from '#shared/ids.ts'
+import { dataOf, errorOf, metaOf, rowsOf } from '../../../support/answers.ts'
 import {
-  dataOf,
-  errorOf,
-  metaOf,
-  rowsOf,
   startTestApp,
   startTestDatabase,
   type TestApp,

@@ -4,15 +4,8 @@ import { runsIn } from '#server/io/db/runs/runs.ts'
 import type { BackupId } from '#shared/ids.ts'
 import { HOUR } from '#shared/units.ts'
 import { testDatabase, type TestDatabase } from '../../../support/database-template.ts'
-import {
-  type Answer,
-  dataOf,
-  errorOf,
-  metaOf,
-  rowsOf,
-  startTestApp,
-  type TestApp,
-} from '../../../support/http-app.ts'
+import { type Answer, dataOf, errorOf, metaOf, rowsOf } from '../../../support/answers.ts'
+import { startTestApp, type TestApp } from '../../../support/http-app.ts'
 import { addJob } from '../../../support/http-objects.ts'
 
 let database: TestDatabase

@@ -2,11 +2,9 @@ import { randomBytes } from 'node:crypto'
 import { CreateBucketCommand } from '@aws-sdk/client-s3'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { parseIdentity, recipientsFingerprint, type RecipientSet } from '#shared/format/keys.ts'
+import { dataOf, errorOf, rowsOf } from '../../../support/answers.ts'
 import {
-  dataOf,
   EMBEDDED,
-  errorOf,
-  rowsOf,
   startTestApp,
   startTestDatabase,
   type TestApp,

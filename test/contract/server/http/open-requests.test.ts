@@ -6,7 +6,7 @@ import { openerFingerprint, packsSha256, sealedFor } from '#shared/protocol/open
 import { openSealed } from '#shared/seal.ts'
 import { HOUR, KiB } from '#shared/units.ts'
 import { approvalOf, approve, packsOf, requestOf } from '../../../support/approving.ts'
-import { type Answer, dataOf, errorOf, rowsOf } from '../../../support/http-app.ts'
+import { type Answer, dataOf, errorOf, rowsOf } from '../../../support/answers.ts'
 import { addProject, addToken, newId } from '../../../support/http-objects.ts'
 import { seeded } from '../../../support/seeded.ts'
 import {

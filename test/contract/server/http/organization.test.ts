@@ -4,10 +4,8 @@ import { parseIdentity } from '#shared/format/keys.ts'
 import { kitSigningKey, proveKit } from '#shared/format/recovery-kit.ts'
 import type { ProjectId } from '#shared/ids.ts'
 import { MINUTE } from '#shared/units.ts'
+import { dataOf, errorOf, metaOf } from '../../../support/answers.ts'
 import {
-  dataOf,
-  errorOf,
-  metaOf,
   startTestApp,
   startTestDatabase,
   type TestApp,

@@ -1,10 +1,9 @@
 import { sql } from 'kysely'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { ProjectId } from '#shared/ids.ts'
+import { dataOf, rowsOf } from '../../../support/answers.ts'
 import {
-  dataOf,
   type Method,
-  rowsOf,
   startTestApp,
   startTestDatabase,
   type TestApp,

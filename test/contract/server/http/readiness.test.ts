@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { dataOf, errorOf } from '../../../support/http-app.ts'
+import { dataOf, errorOf } from '../../../support/answers.ts'
 import { type ReadingWorld, readingWorld, storeVault } from '../../../support/stored-vault.ts'
 import { file } from '../../../support/vault-place.ts'
 import { eventually } from '../../../support/wait.ts'

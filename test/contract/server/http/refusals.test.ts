@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { makeIdentity } from '#shared/format/keys.ts'
+import { errorOf } from '../../../support/answers.ts'
 import {
   EMBEDDED,
-  errorOf,
   startTestApp,
   startTestDatabase,
   type TestApp,

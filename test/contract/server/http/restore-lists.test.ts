@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { ProjectId, RestoreId, ServerId } from '#shared/ids.ts'
-import { type Answer, dataOf, errorOf, metaOf, rowsOf } from '../../../support/http-app.ts'
+import { type Answer, dataOf, errorOf, metaOf, rowsOf } from '../../../support/answers.ts'
 import { addProject, addToken, newId } from '../../../support/http-objects.ts'
 import { partsOf, restoringAgent, type RestoringAgent } from '../../../support/restoring.ts'
 import {

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { fileId } from '#shared/api/file-ids.ts'
 import type { BackupId, JobId, ProjectId } from '#shared/ids.ts'
-import { type Answer, dataOf, errorOf } from '../../../support/http-app.ts'
+import { type Answer, dataOf, errorOf } from '../../../support/answers.ts'
 import { addProject, addToken, newId } from '../../../support/http-objects.ts'
 import { partsOf, restoringAgent, type RestoringAgent } from '../../../support/restoring.ts'
 import {

@@ -1,10 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { parseIdentity } from '#shared/format/keys.ts'
 import type { ProjectId } from '#shared/ids.ts'
+import { dataOf, errorOf, rowsOf } from '../../../support/answers.ts'
 import {
-  dataOf,
-  errorOf,
-  rowsOf,
   startTestApp,
   startTestDatabase,
   type TestApp,

@@ -2,11 +2,8 @@ import { CreateBucketCommand } from '@aws-sdk/client-s3'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { ProjectId } from '#shared/ids.ts'
 import { SECOND } from '#shared/units.ts'
+import { type Answer, dataOf, errorOf, rowsOf } from '../../../support/answers.ts'
 import {
-  type Answer,
-  dataOf,
-  errorOf,
-  rowsOf,
   startTestApp,
   startTestDatabase,
   type TestApp,

@@ -1,10 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { ProjectId } from '#shared/ids.ts'
 import { SCOPES } from '#shared/api/tokens.ts'
+import { dataOf, errorOf, rowsOf } from '../../../support/answers.ts'
 import {
-  dataOf,
-  errorOf,
-  rowsOf,
   startTestApp,
   startTestDatabase,
   type TestApp,

@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest'
 import { buildApp } from '#server/entry/http/app.ts'
 import type { Log } from '#shared/world.ts'
-import { errorOf, quiet, startTestApp, startTestDatabase } from '../../../support/http-app.ts'
+import { errorOf } from '../../../support/answers.ts'
+import { quiet, startTestApp, startTestDatabase } from '../../../support/http-app.ts'
 
 test('a mistake of ours is told by its code alone; its words and its stack go to the log', async () => {
   const logged: unknown[] = []

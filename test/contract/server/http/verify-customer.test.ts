@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { BackupId } from '#shared/ids.ts'
 import { KiB } from '#shared/units.ts'
 import { approvalOf, approve } from '../../../support/approving.ts'
-import { dataOf, errorOf } from '../../../support/http-app.ts'
+import { dataOf, errorOf } from '../../../support/answers.ts'
 import { newId } from '../../../support/http-objects.ts'
 import { seeded } from '../../../support/seeded.ts'
 import {

@@ -7,7 +7,7 @@ import type { VerificationJob } from '#server/ports/verifications.ts'
 import type { Verification } from '#shared/api/verifications.ts'
 import { KiB } from '#shared/units.ts'
 import type { BackupId } from '#shared/ids.ts'
-import { dataOf, errorOf } from '../../../support/http-app.ts'
+import { dataOf, errorOf } from '../../../support/answers.ts'
 import { addToken, newId } from '../../../support/http-objects.ts'
 import { seeded } from '../../../support/seeded.ts'
 import {
