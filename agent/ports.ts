@@ -1,9 +1,11 @@
 /** What the agent asks of the world. The flows know only these; main.ts fills them in. */
+import type { Attribute } from '#shared/format/tree.ts'
 import type { Bytes } from '#shared/format/tree-order.ts'
 import type { Grant, Orders } from '#shared/protocol/orders.ts'
 import type { ObjectClass, Reports } from '#shared/protocol/reports.ts'
 import type { Clock, Log, Random } from '#shared/world.ts'
 import type { Placed, ReadFiles, Sealed } from './core/sealing.ts'
+import type { Hole } from './core/sparse.ts'
 import type { Exact, Fault, Stat } from './core/stat.ts'
 
 /** Reading the machine's files. Nothing here throws for what a file does: a `Fault` is an answer. */
@@ -17,6 +19,10 @@ export type FileSystem = {
   /** To the nanosecond, of what a symbolic link leads to. */
   followed(path: Bytes): Exact | Fault
   target(path: Bytes): Bytes | Fault
+  /** Extended attributes and access lists; of what a symbolic link leads to where `follow` says so. */
+  attributes(path: Bytes, follow: boolean): readonly Attribute[] | Fault
+  /** Whether attributes and holes can be seen at all here. */
+  readonly seesAll: boolean
   /** Whether a mount point shows the kernel's own state (proc, sysfs, …) instead of files. */
   isKernelState(directory: Bytes): boolean
   user(uid: number): string | undefined
@@ -85,8 +91,13 @@ export type Reading = {
   place(fresh: Uint8Array, numbers: readonly number[]): Promise<Placed>
 }
 
-/** Part of a file from `from` on, no further than `limit` (-1: its end). */
-export type Window = { readonly path: Bytes; readonly from: number; readonly limit: number }
+/** Part of a file from `from` on, no further than `limit` (-1: its end), without what lies in `holes` (null: look). */
+export type Window = {
+  readonly path: Bytes
+  readonly from: number
+  readonly limit: number
+  readonly holes: readonly Hole[] | null
+}
 export type Segments = readonly { readonly bytes: Uint8Array; readonly id: Uint8Array }[]
 
 /** The threads that read, cut, hash, compress and seal. */

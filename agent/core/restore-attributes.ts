@@ -1,5 +1,6 @@
 /** What of an entry's owner and mode can be set, and by whom. */
 import type { Entry } from '#shared/format/tree.ts'
+import { attributesToSet } from './attributes.ts'
 import type { Attributes } from './restore-job.ts'
 import type { Maker } from './restore-ports.ts'
 
@@ -11,9 +12,10 @@ const SET_IDS = 0o6000
  */
 export const attributesOf = (entry: Entry, maker: Maker): Attributes => {
   const { uid, gid, mode, mtime } = entry
+  const xattrs = attributesToSet(entry)
   const same = uid === maker.uid && gid === maker.gid && !maker.groupFromTarget
-  if (maker.root) return { mode, mtime, owner: same ? null : [uid, gid] }
-  return { mode: ownerLost(entry, maker) ? mode & ~SET_IDS : mode, mtime, owner: null }
+  if (maker.root) return { mode, mtime, xattrs, owner: same ? null : [uid, gid] }
+  return { mode: ownerLost(entry, maker) ? mode & ~SET_IDS : mode, mtime, xattrs, owner: null }
 }
 
 export const ownerLost = (entry: Entry, maker: Maker): boolean =>

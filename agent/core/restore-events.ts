@@ -1,6 +1,6 @@
 /** What a restore tells while it runs, and what it counts. Paths are byte strings, absolute as in the tree. */
 import type { Bytes, Place } from '#shared/format/tree-order.ts'
-import type { Problem } from './restore-job.ts'
+import type { NotSet, Problem } from './restore-job.ts'
 
 /** What becomes of a file that is there already; `refuse`: nothing is restored where there are any. */
 export type Conflict = 'overwrite' | 'skip' | 'refuse'
@@ -49,8 +49,10 @@ export type RestoreCounts = {
   absent: number
   /** Entries whose owner was not set, for want of root's rights. */
   ownersNotSet: number
-  /** Entries with extended attributes or access lists, which are not set. */
+  /** Entries without some of their extended attributes or access lists, which the system did not take. */
   attributesNotSet: number
+  /** The same by kind, each with what the system said. */
+  readonly kindsNotSet: Record<string, number>
 }
 
 export const noCounts = (): RestoreCounts => ({
@@ -66,7 +68,20 @@ export const noCounts = (): RestoreCounts => ({
   absent: 0,
   ownersNotSet: 0,
   attributesNotSet: 0,
+  kindsNotSet: {},
 })
+
+export const countNotSet = (counts: RestoreCounts, kinds: NotSet): void => {
+  if (kinds.length === 0) return
+  counts.attributesNotSet += 1
+  for (const kind of kinds) counts.kindsNotSet[kind] = (counts.kindsNotSet[kind] ?? 0) + 1
+}
+
+/** `security.capability (EPERM) of 2 entries`, for people. */
+export const notSetLines = ({ kindsNotSet }: RestoreCounts): readonly string[] =>
+  Object.entries(kindsNotSet).map(
+    ([kind, count]) => `${kind} of ${String(count)} ${count === 1 ? 'entry' : 'entries'}`,
+  )
 
 const OF_THE_VAULT: ReadonlySet<string> = new Set([
   'DAMAGED',

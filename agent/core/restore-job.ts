@@ -1,4 +1,5 @@
 /** What a thread of the restore is told to do, and what it answers: plain values that cross a thread boundary. */
+import type { Attribute } from '#shared/format/tree.ts'
 import type { Bytes } from '#shared/format/tree-order.ts'
 import type { Run } from './restore-layout.ts'
 import type { Details, ErrorCode } from '#shared/errors.ts'
@@ -9,7 +10,12 @@ export type Attributes = {
   readonly mode: number
   readonly owner: readonly [uid: number, gid: number] | null
   readonly mtime: bigint
+  /** Extended attributes and access lists, as the system takes them. */
+  readonly xattrs: readonly Attribute[]
 }
+
+/** Kinds of attributes that the system did not take, each with what it said; nearly always empty. */
+export type NotSet = readonly string[]
 
 /** How a finished file gets its name. */
 export type Naming =
@@ -25,6 +31,8 @@ export type WholeFile = Attributes & {
   readonly dir: Bytes
   readonly name: Bytes
   readonly naming: Naming
+  /** The directory hands its access list down to what is made in it. */
+  readonly inherits: boolean
 }
 
 /** Where a piece goes: all of a whole file (its index in the job), or a run of it into a file that is open already. */
@@ -61,6 +69,8 @@ export type Problem = {
 export type ExtractResult = {
   readonly files: readonly (Problem | null)[]
   readonly pieces: readonly (readonly (Problem | null)[])[]
+  /** Of each of the job's files that did not get all of its attributes. */
+  readonly notSet: readonly NotSet[]
   /** Bytes of the object that were asked for, each time that they were. */
   readonly fetched: number
 }

@@ -8,6 +8,7 @@ import type {
   ExtractJob,
   ExtractResult,
   Naming,
+  NotSet,
   Problem,
 } from './restore-job.ts'
 
@@ -36,6 +37,8 @@ export type OpenDirectory = {
   readonly path: Bytes
   /** For whoever gives a file its name here. */
   readonly naming: Naming
+  /** It hands its access list down to what is made in it. */
+  readonly inherits: boolean
   look(name: Bytes): Taken
   /** Whether names that differ in case or composition alone are one here. Finds out by making a file for a moment. */
   folds(): boolean
@@ -52,7 +55,7 @@ export type OnWay = (dir: Bytes, mtime: bigint | null) => void
 export type OpenFile = {
   readonly fd: number
   /** Sets the attributes and gives it its name; throws `TARGET_UNSAFE` when the name is taken. */
-  keep(attributes: Attributes): void
+  keep(attributes: Attributes): NotSet
   drop(): void
 }
 
@@ -79,6 +82,8 @@ export type Maker = {
  */
 export type RestoreTarget = {
   readonly maker: Maker
+  /** Whether attributes, access lists and whole times can be set at all here. */
+  readonly setsAll: boolean
   /** Whether things may be there that the restore did not make. */
   readonly shared: boolean
   /** Makes a directory, which must not be there; in a shared target, one that is there will do. */
@@ -88,10 +93,10 @@ export type RestoreTarget = {
   /** The same, to look only: null where it is not there. */
   existing(dir: Bytes): OpenDirectory | null
   file(dir: Bytes, name: Bytes, size: number): OpenFile
-  node(dir: Bytes, name: Bytes, node: ContentlessNode & Attributes): void
+  node(dir: Bytes, name: Bytes, node: ContentlessNode & Attributes): NotSet
   /** Another name for the file `from`. */
   link(from: Place, dir: Bytes, name: Bytes): void
-  finishDirectory(dir: Bytes, attributes: Attributes): void
+  finishDirectory(dir: Bytes, attributes: Attributes): NotSet
   /** Gives a directory back the time that it had. */
   resetTime(dir: Bytes, mtime: bigint): void
   close(): void

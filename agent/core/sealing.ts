@@ -1,7 +1,9 @@
 /** What the sealing threads hand over: compact arrays, because there is one row per file and per blob. */
+import type { Attribute } from '#shared/format/tree.ts'
 import type { Bytes } from '#shared/format/tree-order.ts'
 import { MiB } from '#shared/units.ts'
-import type { Exact } from './stat.ts'
+import type { Hole } from './sparse.ts'
+import type { Exact, Fault } from './stat.ts'
 
 /** Memory of one reading: a batch of small files, or the part of a large one that is looked at together. */
 export const ARENA = 8 * MiB
@@ -32,6 +34,14 @@ export type FileFault = {
   readonly problem: string
 }
 
+/** What few files have. */
+export type FileExtra = {
+  readonly index: number
+  readonly attributes: readonly Attribute[] | Fault
+  /** Of what was read; the content is the rest. */
+  readonly holes: readonly Hole[]
+}
+
 const FIELDS = 10
 
 export type ReadFiles = {
@@ -39,7 +49,8 @@ export type ReadFiles = {
   readonly stats: BigInt64Array
   readonly outcomes: Uint8Array
   readonly faults: readonly FileFault[]
-  /** Bytes of content read of each file. */
+  readonly extras: readonly FileExtra[]
+  /** Bytes of content read of each file, without its holes. */
   readonly sizes: Float64Array
   readonly pieceCounts: Uint32Array
   /** 32 bytes a piece, files in order, pieces in order. */

@@ -181,10 +181,14 @@ const planOf = (order: BackupStart, problems: Problems, tally: Tally): WalkPlan 
   return plan
 }
 
+const BLIND =
+  'Extended attributes, access lists and holes of files are not backed up: the package koffi cannot be loaded here.'
+
 const passes = async (run: Run, parent: ParentFile | null): Promise<void> => {
   const { order, state, known, tally, link } = run
   const say = (message: string): void =>
     link.tell('log', { level: 'warn', message: message.slice(0, 2000) })
+  if (!run.fs.seesAll) say(BLIND)
   let basePath = parent === null ? null : treePath(order.job, parent.tree)
   let baseContent: Uses = parent?.content ?? []
   let gone = lostPacks(known, baseContent)

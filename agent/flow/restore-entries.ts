@@ -8,6 +8,7 @@ import type { TreeOf, TreePart } from '#shared/read/tree.ts'
 import { attributesOf, ownerLost } from '../core/restore-attributes.ts'
 import {
   blame,
+  countNotSet,
   type Conflict,
   type RestoreCounts,
   type RestoreEvent,
@@ -138,7 +139,6 @@ const stepAmong = (
 /** What cannot be set is counted once an entry, not said of each. */
 const count = ({ counts, target }: State, entry: Entry): void => {
   if (ownerLost(entry, target.maker)) counts.ownersNotSet += 1
-  if (entry.xattrs !== undefined || entry.acl !== undefined) counts.attributesNotSet += 1
 }
 
 const failureOf = (error: unknown): Failure => {
@@ -209,7 +209,7 @@ const makeNode = (state: State, line: SegmentLine, { attributes, done }: Making)
   const node = nodeOf(line.entry)
   let problem: Problem | null = null
   try {
-    state.target.node(line.dir, line.name, { ...node, ...attributes })
+    countNotSet(state.counts, state.target.node(line.dir, line.name, { ...node, ...attributes }))
   } catch (error) {
     problem = failureOf(error)
   }

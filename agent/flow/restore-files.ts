@@ -8,6 +8,7 @@ import type {
   Attributes,
   ExtractJob,
   Into,
+  NotSet,
   Problem,
   WholeFile,
 } from '../core/restore-job.ts'
@@ -70,6 +71,8 @@ type Parts = {
   readonly target: RestoreTarget
   readonly extractors: Extractors
   readonly crew: Crew
+  /** Hears of each file that did not get all of its attributes. */
+  readonly notSet: (kinds: NotSet) => void
 } & Reads
 
 export const createRestorer = (parts: Parts): Restorer => {
@@ -103,15 +106,15 @@ export const createRestorer = (parts: Parts): Restorer => {
     return { release: () => handles.leave() }
   }
   return {
-    whole: async (file, { path: dir, naming }, locator) => {
-      const whole = { ...file.attributes, dir, name: file.name, naming }
+    whole: async (file, { path: dir, naming, inherits }, locator) => {
+      const whole = { ...file.attributes, dir, name: file.name, naming, inherits }
       const by = { whole, done: file.done }
       if (locator !== null) await want(locator, by)
       else if (empty.push(by) >= BATCH_PIECES) await flush()
     },
     large: async (file, pieces) => {
       const { release } = await handle()
-      await restoreLarge(parts.target, file, { pieces, want, release })
+      await restoreLarge(parts, file, { pieces, want, release })
     },
     flush,
     handle,
@@ -131,18 +134,19 @@ const begin = async ({ crew }: Parts, gate: Gate, run: () => Promise<void>): Pro
 }
 
 const runEmpty = async (
-  { extractors }: Parts,
+  { extractors, notSet }: Parts,
   files: readonly Extract<By, { whole: WholeFile }>[],
 ): Promise<void> => {
   const job = { object: null, files: files.map((by) => by.whole), frames: [] }
   const result = await extractors.run(job)
+  result.notSet.forEach(notSet)
   files.forEach((by, i) => {
     by.done(result.files[i] ?? null)
   })
 }
 
 const runJob = async (
-  { tree, extractors, again, read }: Parts,
+  { tree, extractors, again, read, notSet }: Parts,
   planned: PlannedJob<By>,
 ): Promise<void> => {
   let row: PackRow
@@ -161,6 +165,7 @@ const runJob = async (
     result.fetched,
     result.pieces.some((pieces) => pieces.includes(null)),
   )
+  result.notSet.forEach(notSet)
   owners.forEach((owner, i) => {
     owner(result.files[i] ?? null)
   })
@@ -217,7 +222,7 @@ type Feed = {
 
 /** Pieces are written where they belong as they come, in any order; the last one to be settled ends the file. */
 const restoreLarge = async (
-  target: RestoreTarget,
+  { target, notSet }: Parts,
   file: FileToRestore,
   { pieces, want, release }: Feed,
 ): Promise<void> => {
@@ -232,7 +237,7 @@ const restoreLarge = async (
     large.waiting -= 1
     if (large.waiting > 0) return
     release()
-    finish(file, large)
+    finish(file, large, notSet)
   }
   try {
     const layout = createLayout(file.size, file.holes)
@@ -266,14 +271,18 @@ const tryTo = <T>(file: FileToRestore, act: () => T): T | null => {
   }
 }
 
-const finish = (file: FileToRestore, { open, problem }: Large): void => {
+const finish = (
+  file: FileToRestore,
+  { open, problem }: Large,
+  notSet: (kinds: NotSet) => void,
+): void => {
   if (problem !== null) {
     open.drop()
     file.done(problem)
     return
   }
   const kept = tryTo(file, () => {
-    open.keep(file.attributes)
+    notSet(open.keep(file.attributes))
     return true
   })
   if (kept === true) file.done(null)

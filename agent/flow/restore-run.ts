@@ -9,7 +9,7 @@ import { selectionOf } from '#shared/read/selection.ts'
 import type { TreeOf } from '#shared/read/tree.ts'
 import { formatBytes } from '#shared/units.ts'
 import type { Patience } from '../core/patience.ts'
-import type { RestoreEvent } from '../core/restore-events.ts'
+import { notSetLines, type RestoreEvent } from '../core/restore-events.ts'
 import type { Extractors, PlaceAsk, ReadOnce, RestoreTarget } from '../core/restore-ports.ts'
 import { failedIn } from '../core/restore-tally.ts'
 import { leftAt, readTags, withoutTag, withTag, writeTags } from '../core/restore-tags.ts'
@@ -38,6 +38,9 @@ export type RestoreRunParts = {
   /** Why nothing may be restored there; null where it may. */
   readonly barred: (path: string) => Error | null
 }
+
+const COARSE =
+  'Times are restored to the microsecond, extended attributes and access lists not at all: the package koffi cannot be loaded here.'
 
 const TAGS = 'restores.json'
 const TAG_BYTES = 6
@@ -181,10 +184,7 @@ const sayHowItWent = ({ teller, tally: { counts, bytesFetched } }: Run): void =>
       'warn',
     )
   if (counts.attributesNotSet > 0)
-    teller.say(
-      `Extended attributes and access lists of ${String(counts.attributesNotSet)} entries are not restored.`,
-      'warn',
-    )
+    teller.say(`The system did not take: ${notSetLines(counts).join('; ')}.`, 'warn')
 }
 
 const inPlace = async (run: Run, { body, idKey }: Opening, aim: Aim): Promise<void> => {
@@ -210,6 +210,7 @@ const inPlace = async (run: Run, { body, idKey }: Opening, aim: Aim): Promise<vo
   stop.addEventListener('abort', close, { once: true })
   try {
     const scene = { tree, aim, body, source, target, extractors }
+    if (!target.setsAll) run.teller.say(COARSE, 'warn')
     await lookOver(run, scene)
     await bringBack(run, scene)
   } finally {

@@ -12,6 +12,7 @@ import { type TreeOf, walkTree } from '#shared/read/tree.ts'
 import { attributesOf, staysOpen } from '../core/restore-attributes.ts'
 import {
   type Conflict,
+  countNotSet,
   noCounts,
   type RestoreCounts,
   type RestoreEvent,
@@ -90,7 +91,7 @@ const sessionOf = (ask: Restore, crew: Crew): Session => {
   const { tree, target, conflict = 'refuse', strict = false } = ask
   const counts = ask.counts ?? noCounts()
   const selection = selectionOf(ask.wish)
-  const restorer = createRestorer({ ...ask, crew })
+  const restorer = createRestorer({ ...ask, crew, notSet: (kinds) => countNotSet(counts, kinds) })
   const failed = (dir: Bytes, problem: Failure): void =>
     tellFailure({ ...ask, counts }, dir, problem)
   const way = createWay({ tree, target, failed })
@@ -144,7 +145,7 @@ const finish = (session: Session, made: Made): void => {
 
 const finishNow = (session: Session, { dir, attributes }: Made): void => {
   try {
-    session.target.finishDirectory(dir, attributes)
+    countNotSet(session.counts, session.target.finishDirectory(dir, attributes))
   } catch (error) {
     if (!(error instanceof Failure)) throw error
     tellFailure(session, dir, error)

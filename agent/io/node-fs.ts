@@ -10,7 +10,9 @@ import {
 } from 'node:fs'
 import type { Exact, Fault } from '../core/stat.ts'
 import type { FileSystem } from '../ports.ts'
+import type { Native } from '../ports/native.ts'
 import { faultOf } from './fault.ts'
+import { native } from './native.ts'
 import { fsPath } from './path.ts'
 
 const NOT_THERE: Fault = { fault: 'ENOENT', problem: 'ENOENT: no such file or directory' }
@@ -76,7 +78,7 @@ const namesFrom = (path: string): ReadonlyMap<number, string> => {
 }
 
 /** The names of users and groups are read once: a run sees one state of them. */
-export const nodeFileSystem = (): FileSystem => {
+export const nodeFileSystem = (system: Native | null = native()): FileSystem => {
   let users: ReadonlyMap<number, string> | null = null
   let groups: ReadonlyMap<number, string> | null = null
   return {
@@ -92,6 +94,9 @@ export const nodeFileSystem = (): FileSystem => {
     exact: (path) => guarded(() => exactOf(lstatSync(fsPath(path), { bigint: true }))),
     followed: (path) => guarded(() => exactOf(statSync(fsPath(path), { bigint: true }))),
     target: (path) => guarded(() => readlinkSync(fsPath(path), { encoding: 'latin1' })),
+    attributes: (path, follow) =>
+      system === null ? [] : guarded(() => system.attributes(fsPath(follow ? `${path}/.` : path))),
+    seesAll: system !== null,
     isKernelState: (directory) => {
       try {
         return KERNEL_STATE.has(statfsSync(fsPath(directory)).type)

@@ -7,10 +7,13 @@ import type { Random } from '#shared/world.ts'
 import { sealObject } from '../core/seal-object.ts'
 import type { Sealed } from '../core/sealing.ts'
 import type { SealingSetup } from '../ports.ts'
+import type { Native } from '../ports/native.ts'
 
 export type WorkWorld = {
   readonly random: Random
   readonly now: () => number
+  /** What sees attributes and holes; null where nothing does. */
+  readonly native: () => Native | null
   readonly onSealed: (sealed: Sealed) => void
 }
 

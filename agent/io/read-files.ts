@@ -6,13 +6,17 @@ import {
   OUTCOME,
   storeStat,
   WHOLE_READ,
+  type FileExtra,
   type FileFault,
   type Outcome,
 } from '../core/sealing.ts'
-import { isFile, msOf } from '../core/stat.ts'
+import { dataRuns, type Hole, holesBefore, NO_HOLES, positionAfter } from '../core/sparse.ts'
+import { isFault, isFile, msOf } from '../core/stat.ts'
 import type { Window } from '../ports.ts'
+import type { Native } from '../ports/native.ts'
 import { codeOf, faultOf } from './fault.ts'
 import { fsPath } from './path.ts'
+import { holesOf } from './sparse.ts'
 
 /** Where the content of a file lies in the arena. */
 export type Content = {
@@ -63,20 +67,51 @@ const compare = (fd: number, before: BigIntStats): Outcome => {
   return same ? OUTCOME.read : OUTCOME.changed
 }
 
-type One = { readonly stat: BigIntStats; readonly got: number; readonly outcome: Outcome }
+type Filled = { readonly got: number; readonly holes: readonly Hole[]; readonly isShort: boolean }
+
+type Span = { readonly from: number; readonly end: number; readonly holes: readonly Hole[] }
+
+/** Reads what of `[from, end)` lies in no hole, one run behind the other. */
+const fillRuns = (fd: number, target: Target, { from, end, holes }: Span): Filled => {
+  let got = 0
+  for (const [offset, length] of dataRuns(holes, { from, end, room: target.length })) {
+    const { arena, start } = target
+    const n = fill(fd, { arena, start: start + got, length }, offset)
+    got += n
+    // What lay behind its new end is gone, holes too.
+    if (n < length) return { got, holes: holesBefore(holes, offset + n), isShort: true }
+  }
+  return { got, holes, isShort: false }
+}
+
+type One = {
+  readonly stat: BigIntStats
+  readonly got: number
+  readonly outcome: Outcome
+  readonly holes: readonly Hole[]
+}
+
+/** Where content goes, and what helps to read it. */
+export type Reading = {
+  readonly arena: Uint8Array
+  readonly now: () => number
+  readonly native: Native | null
+}
 
 /** A file that is written to while it is read is read once more: many writers need only a moment. */
 const TRIES = 2
 
-const readOne = (fd: number, arena: Uint8Array, start: number): One => {
+const readOne = (fd: number, { arena, native }: Reading, start: number): One => {
   for (let attempt = 1; ; attempt += 1) {
     const stat = fstatSync(fd, { bigint: true })
     const size = Number(stat.size)
     const fits = size <= WHOLE_READ && start + size <= arena.length
-    if (!fits || !isFile(Number(stat.mode))) return { stat, got: 0, outcome: OUTCOME.later }
-    const got = fill(fd, { arena, start, length: size }, 0)
-    const outcome = got < size ? OUTCOME.shrunk : compare(fd, stat)
-    if (outcome !== OUTCOME.changed || attempt === TRIES) return { stat, got, outcome }
+    if (!fits || !isFile(Number(stat.mode)))
+      return { stat, got: 0, outcome: OUTCOME.later, holes: NO_HOLES }
+    const span = { from: 0, end: size, holes: holesOf(native, fd, stat) }
+    const { isShort, ...filled } = fillRuns(fd, { arena, start, length: size }, span)
+    const outcome = isShort ? OUTCOME.shrunk : compare(fd, stat)
+    if (outcome !== OUTCOME.changed || attempt === TRIES) return { stat, outcome, ...filled }
   }
 }
 
@@ -89,31 +124,46 @@ const withFile = <T>(path: Bytes, use: (fd: number) => T): T => {
   }
 }
 
+/** Nothing for most files: one call that says so. */
+const extraOf = (
+  native: Native | null,
+  fd: number,
+  index: number,
+  holes: readonly Hole[],
+): FileExtra | null => {
+  const attributes = native?.attributes(fd) ?? []
+  const isPlain = !isFault(attributes) && attributes.length === 0 && holes.length === 0
+  return isPlain ? null : { index, attributes, holes }
+}
+
 type Wholes = {
   readonly stats: BigInt64Array
   readonly outcomes: Uint8Array
   readonly faults: readonly FileFault[]
+  readonly extras: readonly FileExtra[]
   readonly sizes: Float64Array
   readonly contents: readonly Content[]
   readonly readAt: number
 }
 
 /** Reads files of up to `WHOLE_READ` bytes one behind the other; what no longer fits is `later`. */
-export const readWholes = (
-  paths: readonly Bytes[],
-  arena: Uint8Array,
-  now: () => number,
-): Wholes => {
-  const readAt = now()
+export const readWholes = (paths: readonly Bytes[], reading: Reading): Wholes => {
+  const readAt = reading.now()
   const stats = newStats(paths.length)
   const outcomes = new Uint8Array(paths.length)
   const sizes = new Float64Array(paths.length)
   const faults: FileFault[] = []
+  const extras: FileExtra[] = []
   let at = 0
   const contents = paths.map((path, index) => {
     const start = at
     try {
-      const { stat, got, outcome } = withFile(path, (fd) => readOne(fd, arena, start))
+      const { stat, got, outcome } = withFile(path, (fd) => {
+        const one = readOne(fd, reading, start)
+        const extra = extraOf(reading.native, fd, index, one.holes)
+        if (extra !== null) extras.push(extra)
+        return one
+      })
       storeStat(stats, index, stat)
       outcomes[index] = outcome
       sizes[index] = got
@@ -124,40 +174,69 @@ export const readWholes = (
     }
     return { start, end: at, reachesEnd: true, isWholeFile: true }
   })
-  return { stats, outcomes, faults, sizes, contents, readAt }
+  return { stats, outcomes, faults, extras, sizes, contents, readAt }
 }
 
-type Part = Omit<Wholes, 'contents'> & { readonly content: Content | null }
-
-type PartMemory = { readonly arena: Uint8Array; readonly now: () => number }
+type Part = Omit<Wholes, 'contents'> & {
+  readonly content: Content | null
+  /** Where in the file its first `bytes` of this part's content end. */
+  readonly positionAfter: (bytes: number) => number
+}
 
 /** Reads a part of a large file, as much as the arena holds. */
-export const readPart = (window: Window, { arena, now }: PartMemory): Part => {
-  const { path, from, limit } = window
-  const readAt = now()
+export const readPart = (window: Window, reading: Reading): Part => {
+  const { from } = window
+  const readAt = reading.now()
   const stats = newStats(1)
   const outcomes = new Uint8Array(1)
   const sizes = new Float64Array(1)
+  const part = { stats, outcomes, sizes, readAt }
   try {
-    const content = withFile(path, (fd) => {
+    const read = withFile(window.path, (fd) => {
       const stat = fstatSync(fd, { bigint: true })
       storeStat(stats, 0, stat)
-      if (!isFile(Number(stat.mode))) {
-        outcomes[0] = OUTCOME.later
-        return null
-      }
-      const end = limit < 0 ? Number(stat.size) : limit
-      const length = Math.max(0, Math.min(arena.length, end - from))
-      const got = fill(fd, { arena, start: 0, length }, from)
-      outcomes[0] = got < length ? OUTCOME.shrunk : compare(fd, stat)
-      sizes[0] = got
-      const reachesEnd = got < length || from + got >= end
-      return { start: 0, end: got, reachesEnd, isWholeFile: false }
+      if (!isFile(Number(stat.mode))) return null
+      return readSpan(fd, stat, { window, reading })
     })
-    return { stats, outcomes, faults: [], sizes, content, readAt }
+    outcomes[0] = read?.outcome ?? OUTCOME.later
+    sizes[0] = read?.content.end ?? 0
+    const holes = read?.extra?.holes ?? NO_HOLES
+    return {
+      ...part,
+      faults: [],
+      extras: read?.extra == null ? [] : [read.extra],
+      content: read?.content ?? null,
+      positionAfter: (bytes) => positionAfter(holes, from, bytes),
+    }
   } catch (error) {
     outcomes[0] = OUTCOME.fault
     const faults = [{ index: 0, ...faultOf(error) }]
-    return { stats, outcomes, faults, sizes, content: null, readAt }
+    return { ...part, faults, extras: [], content: null, positionAfter: () => from }
+  }
+}
+
+type SpanRead = {
+  readonly content: Content
+  readonly outcome: Outcome
+  readonly extra: FileExtra | null
+}
+
+const readSpan = (
+  fd: number,
+  stat: BigIntStats,
+  { window, reading }: { readonly window: Window; readonly reading: Reading },
+): SpanRead => {
+  const { from, limit } = window
+  const { arena, native } = reading
+  const end = limit < 0 ? Number(stat.size) : limit
+  // Where they are is found out once: a file that changes meanwhile is read as it was laid out at first.
+  const holes = window.holes ?? holesOf(native, fd, stat)
+  const filled = fillRuns(fd, { arena, start: 0, length: arena.length }, { from, end, holes })
+  const { got } = filled
+  const reachesEnd = filled.isShort || got < arena.length || positionAfter(holes, from, got) >= end
+  return {
+    content: { start: 0, end: got, reachesEnd, isWholeFile: false },
+    outcome: filled.isShort ? OUTCOME.shrunk : compare(fd, stat),
+    extra: extraOf(native, fd, 0, filled.holes),
   }
 }

@@ -5,12 +5,17 @@ import {
   fchownSync,
   futimesSync,
   linkSync,
+  lutimesSync,
   openSync,
   renameSync,
   unlinkSync,
   constants,
 } from 'node:fs'
-import type { Attributes, Naming } from '../core/restore-job.ts'
+import type { Bytes } from '#shared/format/tree-order.ts'
+import { ACCESS, DEFAULT, kindOfAttribute } from '../core/attributes.ts'
+import type { Attributes, Naming, NotSet } from '../core/restore-job.ts'
+import type { FileRef, Native } from '../ports/native.ts'
+import { native } from './native.ts'
 import { codeOf } from './restore-paths.ts'
 
 const SECOND = 1_000_000_000n
@@ -39,16 +44,73 @@ export const timeText = (nanoseconds: bigint): string => {
   return String(near.find((time) => kept(time) === wanted) ?? seconds)
 }
 
-/** Through the open file, so that no name is looked up again. The owner first: changing it clears set-id bits. */
-export const setAttributes = (fd: number, { mode, owner, mtime }: Attributes): void => {
+/** Access lists that a new inode has from the directory that it is in: of these only what the entry says stays. */
+export type Inherited = readonly Bytes[]
+export const NOT_INHERITED: Inherited = []
+export const AS_FILE: Inherited = [ACCESS]
+export const AS_DIRECTORY: Inherited = [ACCESS, DEFAULT]
+
+/**
+ * Through the open file, so that no name is looked up again. The owner first: changing it clears set-id bits and
+ * capabilities. Attributes before the mode, which may take the right to set them.
+ */
+export const setAttributes = (fd: number, attributes: Attributes, inherited: Inherited): NotSet => {
+  const { mode, owner, mtime } = attributes
   if (owner !== null) fchownSync(fd, owner[0], owner[1])
+  const notSet = setExtended(fd, attributes, inherited)
   fchmodSync(fd, mode)
   setTime(fd, mtime)
+  return notSet
 }
 
+const ALL_SET: NotSet = []
+
+/** What the system does not take is said by kind, and no reason to lose the file. */
+export const setExtended = (
+  file: FileRef,
+  { xattrs }: Attributes,
+  inherited: Inherited,
+): NotSet => {
+  if (xattrs.length === 0 && inherited.length === 0) return ALL_SET
+  const system = native()
+  const kinds = new Set<string>()
+  const attempt = (name: Bytes, act: (system: Native) => void): void => {
+    try {
+      if (system === null) kinds.add(`${kindOfAttribute(name)} (koffi is not there)`)
+      else act(system)
+    } catch (error) {
+      kinds.add(`${kindOfAttribute(name)} (${codeOf(error)})`)
+    }
+  }
+  for (const name of system === null ? [] : inherited) {
+    if (!xattrs.some(([one]) => one === name))
+      attempt(name, (system) => system.removeAttribute(file, name))
+  }
+  for (const [name, value] of xattrs)
+    attempt(name, (system) => system.setAttribute(file, name, value))
+  return kinds.size === 0 ? ALL_SET : [...kinds]
+}
+
+/** To the nanosecond where the system can be asked for that, else to the microsecond. */
 export const setTime = (fd: number, mtime: bigint): void => {
+  const system = native()
+  if (system !== null) {
+    system.setTime(fd, mtime)
+    return
+  }
   const time = timeText(mtime)
   futimesSync(fd, time, time)
+}
+
+/** The same for what cannot be opened; a link is not followed. */
+export const setTimeAt = (path: Path, mtime: bigint): void => {
+  const system = native()
+  if (system !== null) {
+    system.setTime(path, mtime)
+    return
+  }
+  const time = timeText(mtime)
+  lutimesSync(path, time, time)
 }
 
 type Path = string | Buffer

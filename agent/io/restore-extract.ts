@@ -12,6 +12,7 @@ import type {
   ExtractResult,
   FrameWork,
   Into,
+  NotSet,
   PieceWork,
   Problem,
   WholeFile,
@@ -19,7 +20,7 @@ import type {
 import type { OpenedObject } from '#shared/read/access.ts'
 import { runsOf } from '../core/restore-runs.ts'
 import { readOnce, readRange } from './object-source-read.ts'
-import { giveName, setAttributes } from './restore-attributes.ts'
+import { AS_FILE, giveName, NOT_INHERITED, setAttributes } from './restore-attributes.ts'
 import { createFile, rawPath, targetError } from './restore-paths.ts'
 
 export type Extract = (job: ExtractJob, again?: Again) => Promise<ExtractResult>
@@ -51,6 +52,7 @@ export const createExtract = (idKey: Uint8Array, tag: string, stop = NEVER): Ext
 type Results = {
   readonly files: (Problem | null)[]
   readonly pieces: Map<FrameWork, (Problem | null)[]>
+  readonly notSet: NotSet[]
 }
 
 const NOT_MADE: Problem = { code: 'INTERNAL_AGENT', details: { problem: 'no piece made the file' } }
@@ -60,11 +62,11 @@ const extract = async (
   job: ExtractJob,
   again: Again | undefined,
 ): Promise<ExtractResult> => {
-  const results: Results = { files: job.files.map(() => NOT_MADE), pieces: new Map() }
+  const results: Results = { files: job.files.map(() => NOT_MADE), pieces: new Map(), notSet: [] }
   let fetched = 0
   if (job.object === null) {
     job.files.forEach((file, i) => {
-      results.files[i] = attempt(() => writeWhole(thread, file, EMPTY))
+      results.files[i] = attempt(() => note(results, writeWhole(thread, file, EMPTY)))
     })
   } else {
     const source = createSource(job.object, again, thread.stop)
@@ -73,7 +75,11 @@ const extract = async (
     fetched = source.fetched
   }
   const pieces = job.frames.map((frame) => results.pieces.get(frame) ?? [])
-  return { files: results.files, pieces, fetched }
+  return { files: results.files, pieces, notSet: results.notSet, fetched }
+}
+
+const note = ({ notSet }: Results, kinds: NotSet): void => {
+  if (kinds.length > 0) notSet.push(kinds)
 }
 
 const EMPTY = new Uint8Array()
@@ -212,14 +218,14 @@ const WRONG_ID: Problem = {
   details: { what: 'A run of content', problem: 'it is not what its id says' },
 }
 
-const write = ({ thread, job }: Work, into: Into, bytes: Uint8Array): void => {
+const write = ({ thread, job, results }: Work, into: Into, bytes: Uint8Array): void => {
   if (typeof into !== 'number') {
     writeAll(into.fd, bytes.subarray(into.from, into.from + into.length), into.at)
     return
   }
   const file = job.files[into]
   if (file === undefined) throw fail('INTERNAL_AGENT', { problem: 'a piece without a file' })
-  writeWhole(thread, file, bytes)
+  note(results, writeWhole(thread, file, bytes))
 }
 
 const attempt = (act: () => void): Problem | null => {
@@ -251,14 +257,15 @@ const writeAll = (fd: number, bytes: Uint8Array, at: number | null): void => {
 }
 
 /** Made under another name, complete, with its attributes; only then it gets its own. */
-const writeWhole = (thread: Thread, file: WholeFile, bytes: Uint8Array): void => {
+const writeWhole = (thread: Thread, file: WholeFile, bytes: Uint8Array): NotSet => {
   const temporary = rawPath(`${file.dir}/${thread.temporary()}`)
   let fd: number | null = null
   try {
     fd = createFile(temporary)
     writeAll(fd, bytes, null)
-    setAttributes(fd, file)
+    const notSet = setAttributes(fd, file, file.inherits ? AS_FILE : NOT_INHERITED)
     giveName(temporary, rawPath(`${file.dir}/${file.name}`), file.naming)
+    return notSet
   } catch (error) {
     if (fd !== null) rmSync(temporary, { force: true })
     throw targetError(file.name, error)

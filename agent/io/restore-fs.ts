@@ -5,7 +5,8 @@ import { fail } from '#shared/errors.ts'
 import { type Bytes, pathOf } from '#shared/format/tree-order.ts'
 import type { Naming } from '../core/restore-job.ts'
 import type { Maker, OpenDirectory, OpenFile, RestoreTarget } from '../core/restore-ports.ts'
-import { setAttributes, setTime } from './restore-attributes.ts'
+import { native } from './native.ts'
+import { AS_DIRECTORY, setAttributes, setTime } from './restore-attributes.ts'
 import { createDirectories, type Directories, type Hold } from './restore-directories.ts'
 import { type Aside, makeLink, makeNode, openFile, within } from './restore-make.ts'
 import {
@@ -13,6 +14,7 @@ import {
   foldsNames,
   guarded,
   type Handle,
+  handsDown,
   inside,
   look,
   openTop,
@@ -65,6 +67,7 @@ export const targetIn = (top: Handle, setup: TargetSetup): RestoreTarget => {
   const making = makingIn(directories, setup)
   return {
     maker: makerOf(setup.groupFromTarget),
+    setsAll: native() !== null,
     shared: setup.shared,
     ...directoriesIn(directories, setup),
     ...making,
@@ -87,15 +90,13 @@ const directoriesIn = (
   const opened = (dir: Bytes, { handle, release }: Hold): OpenDirectory => ({
     path: handle.path,
     naming: namingIn(dir),
+    inherits: handsDown(handle),
     look: (name) => guarded(pathOf(dir, name), () => look(handle, name)),
     folds: () => guarded(dir, () => foldsNames(handle, tag)),
     done: release,
   })
-  const inDirectory = (dir: Bytes, act: (handle: Handle) => void): void => {
-    guarded(dir, () => {
-      within(directories, dir, act)
-    })
-  }
+  const inDirectory = <T>(dir: Bytes, act: (handle: Handle) => T): T =>
+    guarded(dir, () => within(directories, dir, act))
   return {
     makeDirectory: (dir, name) =>
       guarded(pathOf(dir, name), () => {
@@ -113,9 +114,7 @@ const directoriesIn = (
         return hold === null ? null : opened(dir, hold)
       }),
     finishDirectory: (dir, attributes) =>
-      inDirectory(dir, ({ fd }) => {
-        setAttributes(fd, attributes)
-      }),
+      inDirectory(dir, ({ fd }) => setAttributes(fd, attributes, AS_DIRECTORY)),
     resetTime: (dir, mtime) =>
       inDirectory(dir, ({ fd }) => {
         setTime(fd, mtime)
@@ -144,11 +143,9 @@ const makingIn = (directories: Directories, { tag, namingIn }: TargetSetup): Mak
         return open
       }),
     node: (dir, name, node) =>
-      guarded(pathOf(dir, name), () => {
-        within(directories, dir, (parent) => {
-          makeNode(parent, name, { node, ...aside(dir) })
-        })
-      }),
+      guarded(pathOf(dir, name), () =>
+        within(directories, dir, (parent) => makeNode(parent, name, { node, ...aside(dir) })),
+      ),
     link: (from, dir, name) =>
       guarded(pathOf(dir, name), () => {
         within(directories, dir, (parent) => {

@@ -5,30 +5,34 @@ import {
   ftruncateSync,
   lchownSync,
   linkSync,
-  lutimesSync,
   renameSync,
   rmSync,
   symlinkSync,
 } from 'node:fs'
 import { type Bytes, pathOf } from '#shared/format/tree-order.ts'
-import type { Attributes, Naming } from '../core/restore-job.ts'
+import type { Attributes, Naming, NotSet } from '../core/restore-job.ts'
 import type { ContentlessNode, OpenFile } from '../core/restore-ports.ts'
-import { giveName, setAttributes, timeText } from './restore-attributes.ts'
+import {
+  AS_FILE,
+  giveName,
+  type Inherited,
+  NOT_INHERITED,
+  setAttributes,
+  setExtended,
+  setTimeAt,
+} from './restore-attributes.ts'
 import type { Directories } from './restore-directories.ts'
-import { createFile, guarded, type Handle, inside, rawPath } from './restore-paths.ts'
+import { native } from './native.ts'
+import { createFile, guarded, type Handle, handsDown, inside, rawPath } from './restore-paths.ts'
 
 /** The name to begin under, and how the right one is got. */
 export type Aside = { readonly temporary: Bytes; readonly naming: Naming }
 
 /** Does something in a directory that stays open meanwhile. */
-export const within = (
-  directories: Directories,
-  dir: Bytes,
-  act: (parent: Handle) => void,
-): void => {
+export const within = <T>(directories: Directories, dir: Bytes, act: (parent: Handle) => T): T => {
   const { handle, release } = directories.hold(dir, null)
   try {
-    act(handle)
+    return act(handle)
   } finally {
     release()
   }
@@ -58,12 +62,14 @@ export const openFile = (directories: Directories, file: NewFile, ended: () => v
   return {
     fd,
     keep: (attributes) => {
+      let notSet: NotSet
       try {
-        guarded(pathOf(file.dir, file.name), () => {
+        notSet = guarded(pathOf(file.dir, file.name), () => {
           // Whatever ends in a hole is as long as it was.
           ftruncateSync(fd, file.size)
-          setAttributes(fd, attributes)
+          const missing = setAttributes(fd, attributes, inheritedIn(handle))
           giveName(path, inside(handle, file.name), file.naming)
+          return missing
         })
       } catch (error) {
         drop()
@@ -71,6 +77,7 @@ export const openFile = (directories: Directories, file: NewFile, ended: () => v
       }
       closeSync(fd)
       end()
+      return notSet
     },
     drop,
   }
@@ -105,29 +112,39 @@ export const makeNode = (
   parent: Handle,
   name: Bytes,
   { node, temporary, naming }: NewNode,
-): void => {
+): NotSet => {
   const path = inside(parent, name)
   const aside = inside(parent, temporary)
   if (node.type === 'symlink' && naming !== 'replace') {
     symlinkSync(rawPath(node.target), path)
-    dress(path, node)
-    return
+    return dress(path, node, NOT_INHERITED)
   }
   if (node.type === 'symlink') symlinkSync(rawPath(node.target), aside)
   else makeSpecial(parent, temporary, node)
   try {
-    dress(aside, node)
+    const notSet = dress(aside, node, node.type === 'symlink' ? NOT_INHERITED : inheritedIn(parent))
     giveName(aside, path, naming)
+    return notSet
   } catch (error) {
     rmSync(aside, { force: true })
     throw error
   }
 }
 
-const dress = (path: string | Buffer, { owner, mtime }: Attributes): void => {
-  if (owner !== null) lchownSync(path, owner[0], owner[1])
-  const time = timeText(mtime)
-  lutimesSync(path, time, time)
+const inheritedIn = (directory: Handle): Inherited =>
+  handsDown(directory) ? AS_FILE : NOT_INHERITED
+
+const dress = (
+  path: string | Buffer,
+  node: ContentlessNode & Attributes,
+  inherited: Inherited,
+): NotSet => {
+  if (node.owner !== null) lchownSync(path, node.owner[0], node.owner[1])
+  const notSet = setExtended(path, node, inherited)
+  // A new owner has cleared what mkfifo and mknod do not set anyway: the bits above the permissions.
+  if (node.type !== 'symlink' && node.mode > 0o777) native()?.setMode(path, node.mode)
+  setTimeAt(path, node.mtime)
+  return notSet
 }
 
 /** Node has no mknod: the system's own program makes it, in the directory that is open, under an ASCII name. */

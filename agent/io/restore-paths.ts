@@ -15,7 +15,9 @@ import {
 } from 'node:fs'
 import { fail, Failure, problemOf } from '#shared/errors.ts'
 import type { Bytes } from '#shared/format/tree-order.ts'
+import { DEFAULT } from '../core/attributes.ts'
 import type { Taken } from '../core/restore-ports.ts'
+import { native } from './native.ts'
 
 const ASCII = /^[\x00-\x7f]*$/
 const BY_HANDLE = process.platform === 'linux'
@@ -152,6 +154,18 @@ export const foldsNames = (directory: Handle, tag: string): boolean => {
   } finally {
     rmSync(path(PROBE.made))
   }
+}
+
+const handing = new WeakMap<Handle, boolean>()
+
+/** Whether the directory hands an access list down to what is made in it; asked once. */
+export const handsDown = (directory: Handle): boolean => {
+  let hands = handing.get(directory)
+  if (hands === undefined) {
+    hands = native()?.hasAttribute(directory.fd, DEFAULT) ?? false
+    handing.set(directory, hands)
+  }
+  return hands
 }
 
 /** Whether the directory hands its group down to what is made in it. */

@@ -11,7 +11,7 @@ import { fail } from '#shared/errors.ts'
 import { ARENA, type Placed, type ReadFiles } from '../core/sealing.ts'
 import type { SealingSetup, Segments, Window } from '../ports.ts'
 import { createPacker, type Packer, type WorkWorld } from './packer.ts'
-import { readPart, readWholes, type Content } from './read-files.ts'
+import { readPart, readWholes, type Content, type Reading as FileReading } from './read-files.ts'
 
 /** `reading` is to be named in `place`. */
 export type Read = { readonly reading: number; readonly files: ReadFiles }
@@ -141,6 +141,10 @@ export const createWork = (setup: SealingSetup, world: WorkWorld): Work => {
   const free: Buffer[] = []
   const held = new Map<number, Held>()
   let readings = 0
+  const seeing = (): Pick<FileReading, 'now' | 'native'> => ({
+    now: world.now,
+    native: world.native(),
+  })
   const arenaOf = (): Buffer => free.pop() ?? Buffer.allocUnsafeSlow(ARENA)
   /** Keeps arena and pieces until it is known which of them are new. */
   const keep = (
@@ -156,16 +160,17 @@ export const createWork = (setup: SealingSetup, world: WorkWorld): Work => {
   return {
     files: (paths) => {
       const arena = arenaOf()
-      const { contents, ...read } = readWholes(paths, arena, world.now)
+      const { contents, ...read } = readWholes(paths, { arena, ...seeing() })
       return keep(arena, read, contents)
     },
     window: (window) => {
       const arena = arenaOf()
-      const { content, ...read } = readPart(window, { arena, now: world.now })
+      const part = readPart(window, { arena, ...seeing() })
+      const { content, positionAfter, ...read } = part
       const { reading, files } = keep(arena, read, content === null ? [] : [content])
       if (content === null || content.reachesEnd) return { reading, files }
       const consumed = files.lengths.reduce((sum, length) => sum + length, 0)
-      return { reading, files: { ...files, next: window.from + consumed } }
+      return { reading, files: { ...files, next: positionAfter(consumed) } }
     },
     place: (reading, fresh, numbers) => {
       const taken = held.get(reading)

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { parentPort, workerData } from 'node:worker_threads'
 import { problemOf } from '#shared/errors.ts'
 import type { SealingSetup } from '../ports.ts'
+import { native } from './native.ts'
 import { createWork, type Work } from './seal-work.ts'
 import type { Answer, Task } from './seal-messages.ts'
 
@@ -38,6 +39,7 @@ if (port !== null) {
   const work = createWork(setup, {
     random: (length) => randomBytes(length),
     now: () => Date.now(),
+    native,
     onSealed: (sealed) => {
       const { buffer } = sealed.bytes
       if (buffer instanceof ArrayBuffer) post({ kind: 'sealed', sealed }, [buffer])

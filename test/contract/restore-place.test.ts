@@ -22,7 +22,7 @@ import { createExtract } from '#agent/io/restore-extract.ts'
 import { openPlace, realPlace } from '#agent/io/restore-place.ts'
 import { fail } from '#shared/errors.ts'
 
-const ATTRIBUTES = { mode: 0o640, owner: null, mtime: 1_700_000_000_123_456_789n }
+const ATTRIBUTES = { mode: 0o640, owner: null, mtime: 1_700_000_000_123_456_789n, xattrs: [] }
 const NOT_ON_THE_WAY = null
 const linux = process.platform === 'linux'
 
@@ -119,7 +119,7 @@ describe('where things are already', () => {
     expect(() => place.node('/', 'l', node)).toThrow(/something of this name/)
     expect(() => place.link({ dir: '/', name: 'free' }, '/', 'n')).toThrow(/something of this name/)
     const held = place.directory('/', NOT_ON_THE_WAY)
-    const whole = { ...ATTRIBUTES, dir: held.path, name: 't', naming: held.naming }
+    const whole = { ...ATTRIBUTES, dir: held.path, name: 't', naming: held.naming, inherits: false }
     const run = createExtract(new Uint8Array(32), 'tag-0')
     const { files } = await run({ object: null, files: [whole], frames: [] })
     held.done()
@@ -183,7 +183,13 @@ describe('a place that somebody else changes', () => {
     symlinkSync(outside, join(path, 'd'))
     writeSync(file.fd, 'new')
     file.keep(ATTRIBUTES)
-    const whole = { ...ATTRIBUTES, dir: held.path, name: 'whole', naming: held.naming }
+    const whole = {
+      ...ATTRIBUTES,
+      dir: held.path,
+      name: 'whole',
+      naming: held.naming,
+      inherits: false,
+    }
     const run = createExtract(new Uint8Array(32), 'tag-0')
     await run({ object: null, files: [whole], frames: [] })
     held.done()

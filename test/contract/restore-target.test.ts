@@ -8,6 +8,7 @@ import {
   renameSync,
   rmSync,
   symlinkSync,
+  utimesSync,
   writeFileSync,
   writeSync,
 } from 'node:fs'
@@ -20,7 +21,7 @@ import { openTarget } from '#agent/io/restore-fs.ts'
 import { timeText } from '#agent/io/restore-attributes.ts'
 import { hasCode } from '#shared/errors.ts'
 
-const ATTRIBUTES = { mode: 0o640, owner: null, mtime: 1_700_000_000_123_456_789n }
+const ATTRIBUTES = { mode: 0o640, owner: null, mtime: 1_700_000_000_123_456_789n, xattrs: [] }
 const linux = process.platform === 'linux'
 const root = process.geteuid?.() === 0
 
@@ -102,7 +103,13 @@ describe('a restore target', () => {
       target.makeDirectory('/', 'd')
       const held = target.directory('/d', null)
       swap('d')
-      const whole = { ...ATTRIBUTES, dir: held.path, name: 'victim', naming: 'exclusive' as const }
+      const whole = {
+        ...ATTRIBUTES,
+        dir: held.path,
+        name: 'victim',
+        naming: 'exclusive' as const,
+        inherits: false,
+      }
       const result = await createExtract(
         new Uint8Array(32),
         'thread',
@@ -180,10 +187,13 @@ describe('times', () => {
     -1n,
     -1_500_000_000n,
     -1_500_000_999n,
-  ])('%d ns is restored to its microsecond', (mtime) => {
+  ])('%d ns is restored to the nanosecond, without koffi to its microsecond', (mtime) => {
     const open = target.file('/', 'f', 0)
     open.keep({ ...ATTRIBUTES, mtime })
     const down = (ns: bigint): bigint => (ns - (ns < 0n ? 999n : 0n)) / 1000n
+    expect(lstatSync(join(path, 'f'), { bigint: true }).mtimeNs).toBe(mtime)
+    const time = timeText(mtime)
+    utimesSync(join(path, 'f'), time, time)
     expect(down(lstatSync(join(path, 'f'), { bigint: true }).mtimeNs)).toBe(down(mtime))
     expect(timeText(mtime)).toMatch(/^-?[\d.e-]+$/)
   })

@@ -53,7 +53,18 @@ beforeEach(async () => {
   const [, offset, frameLength, within, pieceLength, id] = locator
   job = {
     object: { at: { url: `${origin}/first` }, key, payloadKey, preambleLength: length, size },
-    files: [{ mode: 0o600, owner: null, mtime: 0n, dir: folder, name: 'out', naming: 'fresh' }],
+    files: [
+      {
+        mode: 0o600,
+        owner: null,
+        mtime: 0n,
+        xattrs: [],
+        dir: folder,
+        name: 'out',
+        naming: 'fresh',
+        inherits: false,
+      },
+    ],
     frames: [
       {
         offset,

@@ -9,6 +9,7 @@ import type { Clock, Log } from '#shared/world.ts'
 import { PATIENCE, type Patience } from '#agent/core/patience.ts'
 import { runBackup, type BackupParts } from '#agent/flow/backup.ts'
 import type { FileSystem, Reading, Sealers } from '#agent/ports.ts'
+import { native } from '#agent/io/native.ts'
 import { nodeFileSystem } from '#agent/io/node-fs.ts'
 import { createWork } from '#agent/io/seal-work.ts'
 import { stateFolder } from '#agent/io/state-folder.ts'
@@ -34,10 +35,15 @@ const hurried: Clock = {
 }
 
 /** The sealing threads without threads: the same work, one call after the other. */
-export const inlineSealers = (width = 2, now: () => number = later): Sealers => ({
+export const inlineSealers = (width = 2, now: () => number = later, see = native): Sealers => ({
   width,
   start: (setup, onSealed) => {
-    const work = createWork(setup, { random: systemRandom, now, onSealed })
+    const work = createWork(setup, {
+      random: systemRandom,
+      now,
+      native: see,
+      onSealed,
+    })
     const readingOf = (read: ReturnType<typeof work.files>): Reading => ({
       files: read.files,
       place: async (fresh, numbers) =>

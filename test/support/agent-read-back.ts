@@ -22,6 +22,20 @@ export type ReadBack = {
   readonly packs: readonly number[]
 }
 
+/** The content with its holes. */
+const filled = ({ holes = [], size = 0 }: Entry, content: Buffer): Buffer => {
+  if (holes.length === 0) return content
+  const whole = Buffer.alloc(size)
+  let at = 0
+  let from = 0
+  for (const [offset, length] of [...holes, [size, 0] as const]) {
+    content.copy(whole, at, from, from + offset - at)
+    from += offset - at
+    at = offset + length
+  }
+  return from === content.length ? whole : content
+}
+
 /** Reads a whole backup from the objects of a store with an identity, checking everything that a reader must check. */
 export const readBack = (
   store: ReadonlyMap<string, Uint8Array>,
@@ -102,7 +116,7 @@ export const readBack = (
     const bytes = bare(locator)
     verifySegment(bytes, locator)
     for (const { dir, name, entry } of readSegment(bytes)) {
-      const content = contentOf(entry)
+      const content = filled(entry, contentOf(entry))
       if (entry.type === 'file' && entry.skipped === undefined && content.length !== entry.size)
         throw new Error(`${pathOf(dir, name)} has the wrong length`)
       entries.set(pathOf(dir, name), { entry, content })

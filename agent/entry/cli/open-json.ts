@@ -44,10 +44,16 @@ const jsonOf = (event: OpenEvent): object | null => {
   }
 }
 
-const countsJson = ({ ownersNotSet, attributesNotSet, ...counts }: RestoreCounts): object => ({
+const countsJson = ({
+  ownersNotSet,
+  attributesNotSet,
+  kindsNotSet,
+  ...counts
+}: RestoreCounts): object => ({
   ...counts,
   owners_not_set: ownersNotSet,
   attributes_not_set: attributesNotSet,
+  kinds_not_set: kindsNotSet,
 })
 
 const troubleJson = (event: RestoreEvent): object => {

@@ -4,7 +4,7 @@ import type { RecordBody } from '#shared/format/record.ts'
 import { formatBytes, formatCount, SECOND } from '#shared/units.ts'
 import type { OpenEvent } from '../../core/open-events.ts'
 import { placePath, showBytes, showMode, showProblem, showTime } from '../../core/open-show.ts'
-import type { RestoreCounts, RestoreEvent } from '../../core/restore-events.ts'
+import { notSetLines, type RestoreCounts, type RestoreEvent } from '../../core/restore-events.ts'
 import type { Gap } from '../../core/restore-history.ts'
 
 type Say = (text: string) => void
@@ -159,7 +159,7 @@ const countsText = (counts: RestoreCounts): string => {
     ...some(counts.absent, 'not found'),
     ...some(counts.skipped, 'not in the backup'),
     ...some(counts.ownersNotSet, 'without their owner (not root)'),
-    ...some(counts.attributesNotSet, 'without their extended attributes'),
+    ...some(counts.attributesNotSet, `without some attributes: ${notSetLines(counts).join('; ')}`),
   ]
   return parts.join(', ')
 }

@@ -1,7 +1,9 @@
 /** What becomes of each entry that the walk meets: copied, described anew, or read. */
-import { encodeEntry, type Entry } from '#shared/format/tree.ts'
+import { hasCode } from '#shared/errors.ts'
+import { type Attribute, encodeEntry, type Entry } from '#shared/format/tree.ts'
 import { decodeEntry } from '#shared/format/tree-decode.ts'
 import type { Bytes } from '#shared/format/tree-order.ts'
+import { describeAttributes } from '../../core/attributes.ts'
 import { directoryEntry, fileEntry, otherEntry } from '../../core/entries.ts'
 import { addUses, removeUses, usesOf, type Ledger, type Uses } from '../../core/live.ts'
 import {
@@ -15,6 +17,7 @@ import {
 } from '../../core/local-tree.ts'
 import type { Problems } from '../../core/problems.ts'
 import type { Tally } from '../../core/progress.ts'
+import { totalOf } from '../../core/sparse.ts'
 import {
   isDirectory,
   isFault,
@@ -71,30 +74,87 @@ const report = ({ tally, problems, sources, lost }: LookParts, path: Bytes, faul
   problems.add(path, codeOf(fault), fault.problem)
 }
 
+/** It stays in the tree, without something; to be looked at again next time. */
+const doubt = ({ tally, problems }: LookParts, path: Bytes, problem: string): void => {
+  tally.errors += 1
+  problems.add(path, 'SOURCE_UNREADABLE', problem)
+}
+
+type Described = Pick<Entry, 'xattrs' | 'acl'> & { readonly isWhole: boolean }
+
+const describedBy = (
+  look: Look,
+  path: Bytes,
+  attributes: readonly Attribute[] | Fault,
+): Described => {
+  if (!isFault(attributes)) return { ...describeAttributes(attributes), isWhole: true }
+  doubt(look, path, `its extended attributes: ${attributes.problem}`)
+  return { isWhole: false }
+}
+
+/** An entry and its attributes as a line; what makes it too long is left out: attributes first, then access lists. */
+const lineOf = (
+  look: Look,
+  { name, path }: Seen,
+  entry: Entry,
+): { readonly line: string; readonly isWhole: boolean } => {
+  const { xattrs, acl, ...rest } = entry
+  const lists = acl === undefined ? rest : { ...rest, acl }
+  for (const attempt of [entry, lists]) {
+    try {
+      const isWhole = attempt === entry || xattrs === undefined
+      const line = encodeEntry(name, attempt)
+      if (!isWhole) doubt(look, path, 'it has more extended attributes than there is room for')
+      return { line, isWhole }
+    } catch (error) {
+      if (!hasCode(error, 'LIMIT_EXCEEDED')) throw error
+    }
+  }
+  doubt(look, path, 'its access list is longer than there is room for')
+  return { line: encodeEntry(name, rest), isWhole: false }
+}
+
+type Rest = Pick<LocalEntry, 'signature' | 'uses'> & Described
+
 const localOf = (
+  look: Look,
   seen: Seen,
   entry: Entry,
-  rest: Pick<LocalEntry, 'signature' | 'uses'>,
-): LocalEntry => ({
-  dir: seen.dir,
-  name: seen.name,
-  line: encodeEntry(seen.name, entry),
-  kind: entry.type === 'file' || entry.type === 'directory' ? entry.type : 'other',
-  hasContent: entry.content !== undefined || entry.more !== undefined,
-  ...rest,
-})
+  { signature, uses, isWhole, ...described }: Rest,
+): LocalEntry => {
+  const { line, ...left } = lineOf(look, seen, { ...entry, ...described })
+  return {
+    dir: seen.dir,
+    name: seen.name,
+    line,
+    kind: entry.type === 'file' || entry.type === 'directory' ? entry.type : 'other',
+    hasContent: entry.content !== undefined || entry.more !== undefined,
+    signature: isWhole && left.isWhole ? signature : null,
+    uses,
+  }
+}
 
-/** Entries without content: what lstat says is all there is. */
+const BARE: Described = { isWhole: true }
+
+/** Entries without content: what lstat says is all there is, and attributes. */
 const describe = (look: Look, looked: Looked, exact: Exact, target: Bytes | null): LocalEntry => {
-  const signature = looked.outside ? outsideSignature(exact) : signatureOf(exact)
-  const settled = looked.outside || isSettled(signature, look.now())
+  const { outside, path } = looked
+  const signature = outside ? outsideSignature(exact) : signatureOf(exact)
+  const settled = outside || isSettled(signature, look.now())
   const entry = isDirectory(exact.mode)
     ? directoryEntry(exact, look.fs)
     : isFile(exact.mode)
       ? fileEntry(exact, look.fs, { size: 0 })
       : otherEntry(exact, look.fs, target)
   if (entry.skipped !== undefined) look.tally.skipped += 1
-  return localOf(looked, entry, { signature: settled ? signature : null, uses: [] })
+  const described = outside
+    ? BARE
+    : describedBy(look, path, look.fs.attributes(path, looked.behind !== null))
+  return localOf(look, looked, entry, {
+    ...described,
+    signature: settled ? signature : null,
+    uses: [],
+  })
 }
 
 const describeNow = (look: Look, looked: Looked): void => {
@@ -114,12 +174,13 @@ const describeNow = (look: Look, looked: Looked): void => {
 
 /** A file whose content is in packs now. */
 const finishFile = (look: Look, seen: Seen, fill: Fill, result: FileRead): void => {
-  const { exact, file } = result
-  const { content, more, size } = file
+  const { exact, file, holes } = result
+  const { content, more } = file
   const signature = signatureOf(exact)
   const settled = !result.moving && isSettled(signature, result.readAt)
   const entry = fileEntry(exact, look.fs, {
-    size,
+    size: file.size + totalOf(holes),
+    ...(holes.length > 0 ? { holes } : {}),
     ...(content.length > 0 ? { content } : {}),
     ...(more.length > 0 ? { more } : {}),
   })
@@ -128,7 +189,14 @@ const finishFile = (look: Look, seen: Seen, fill: Fill, result: FileRead): void 
     look.tally.errors += 1
     look.problems.add(seen.path, result.doubt, DOUBTS[result.doubt])
   }
-  fill(localOf(seen, entry, { signature: settled ? signature : null, uses: file.uses }))
+  const described = describedBy(look, seen.path, result.attributes)
+  fill(
+    localOf(look, seen, entry, {
+      ...described,
+      signature: settled ? signature : null,
+      uses: file.uses,
+    }),
+  )
 }
 
 const DOUBTS = {
@@ -147,7 +215,7 @@ const failFile = (look: Look, looked: Looked, fill: Fill, fault: Fault): void =>
   }
   look.tally.skipped += 1
   const entry = fileEntry(exact, look.fs, { size: exact.size, skipped: 'unreadable' })
-  fill(localOf(looked, entry, { signature: null, uses: [] }))
+  fill(localOf(look, looked, entry, { ...BARE, signature: null, uses: [] }))
 }
 
 const read = (look: Look, looked: Looked): void => {

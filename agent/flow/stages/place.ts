@@ -1,8 +1,10 @@
 /** Which blobs of a reading are new to the vault, and where each of them comes to lie. */
 import { toBase64url } from '#shared/format/bytes.ts'
 import type { Locator } from '#shared/format/locator.ts'
+import type { Attribute } from '#shared/format/tree.ts'
 import type { Tally } from '../../core/progress.ts'
 import { loadStat, numbersFor, OUTCOME, type ReadFiles } from '../../core/sealing.ts'
+import { type Hole, NO_HOLES } from '../../core/sparse.ts'
 import type { Exact, Fault } from '../../core/stat.ts'
 import type { Reading, Sealing } from '../../ports.ts'
 import type { Crew } from '../crew.ts'
@@ -18,7 +20,10 @@ export type Doubt = 'SOURCE_CHANGED' | 'SOURCE_SHRUNK'
 
 export type FileRead = {
   readonly exact: Exact
+  /** The data between the holes. */
   readonly file: FileContent
+  readonly holes: readonly Hole[]
+  readonly attributes: readonly Attribute[] | Fault
   /** Wall clock before it was opened, ms. */
   readonly readAt: number
   /** It was written to while it was read: to be read again next time, whatever its times say. */
@@ -112,11 +117,12 @@ const doubtOf = (outcome: number): Doubt | null => {
   return outcome === OUTCOME.shrunk ? 'SOURCE_SHRUNK' : null
 }
 
-type Read = Pick<FileRead, 'exact' | 'readAt' | 'moving' | 'doubt'>
-
-export const readOf = (files: ReadFiles, index: number): Read => {
+export const readOf = (files: ReadFiles, index: number): Omit<FileRead, 'file'> => {
   const outcome = files.outcomes[index] ?? OUTCOME.read
+  const extra = files.extras.find((one) => one.index === index)
   return {
+    holes: extra?.holes ?? NO_HOLES,
+    attributes: extra?.attributes ?? [],
     exact: loadStat(files.stats, index),
     readAt: files.readAt,
     moving: outcome !== OUTCOME.read,

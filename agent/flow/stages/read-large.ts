@@ -1,5 +1,6 @@
 /** Files that are read part by part. */
 import { OUTCOME, type ReadFiles } from '../../core/sealing.ts'
+import type { Hole } from '../../core/sparse.ts'
 import type { Exact, Fault } from '../../core/stat.ts'
 import type { Reading } from '../../ports.ts'
 import { createAssembly, type Assembly } from './content.ts'
@@ -7,6 +8,7 @@ import {
   claim,
   type Doubt,
   faultAt,
+  type FileRead,
   NOT_A_FILE,
   type OnPlace,
   readOf,
@@ -16,11 +18,11 @@ import {
   type Wanted,
 } from './place.ts'
 
-type Parts = {
-  readonly exact: Exact
-  readonly readAt: number
+type Parts = Pick<FileRead, 'exact' | 'readAt' | 'attributes'> & {
   moving: boolean
   doubt: Doubt | null
+  /** Fewer where the file has become shorter. */
+  holes: readonly Hole[]
 }
 
 const sameFile = (a: Exact, b: Exact): boolean => a.dev === b.dev && a.ino === b.ino
@@ -39,6 +41,7 @@ const takePart = (parts: Parts | null, files: ReadFiles): Parts | Fault => {
     return { ...RESTLESS, problem: 'it was replaced while it was read' }
   const moved = now.moving || !isUntouched(parts.exact, now.exact)
   parts.moving ||= moved
+  parts.holes = now.holes
   // Bytes appended behind what is read leave it whole; anything else may have mixed old and new.
   if (moved && now.exact.size <= parts.exact.size) parts.doubt ??= now.doubt ?? 'SOURCE_CHANGED'
   return parts
@@ -54,7 +57,8 @@ export const readLarge = async (stage: Stage, file: Wanted): Promise<void> => {
     await gate.enter()
     let reading: Reading
     try {
-      reading = await sealing.window({ path: file.path, from, limit: parts?.exact.size ?? -1 })
+      const window = { limit: parts?.exact.size ?? -1, holes: parts?.holes ?? null }
+      reading = await sealing.window({ path: file.path, from, ...window })
     } catch (error) {
       gate.leave()
       throw error

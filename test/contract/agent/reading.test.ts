@@ -17,6 +17,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { MiB } from '#shared/units.ts'
 import { OUTCOME, loadStat } from '#agent/core/sealing.ts'
 import { isFault } from '#agent/core/stat.ts'
+import { native } from '#agent/io/native.ts'
 import { nodeFileSystem } from '#agent/io/node-fs.ts'
 import { readPart, readWholes } from '#agent/io/read-files.ts'
 import { poolOf } from '#agent/io/workers.ts'
@@ -35,7 +36,7 @@ describe('reading whole files', () => {
     writeFileSync(at('a'), 'first')
     writeFileSync(at('b'), 'second')
     const arena = Buffer.alloc(100)
-    const read = readWholes([at('a'), at('missing'), at('b')], arena, now)
+    const read = readWholes([at('a'), at('missing'), at('b')], { arena, now, native: native() })
     expect([...read.outcomes]).toEqual([OUTCOME.read, OUTCOME.fault, OUTCOME.read])
     expect(arena.toString('latin1', 0, 11)).toBe('firstsecond')
     expect(read.contents.map(({ start, end }) => [start, end])).toEqual([
@@ -55,7 +56,11 @@ describe('reading whole files', () => {
     writeFileSync(at('small'), 'x'.repeat(60))
     writeFileSync(at('large'), '')
     truncateSync(at('large'), 5 * MiB)
-    const read = readWholes([at('small'), at('small'), at('large')], Buffer.alloc(100), now)
+    const read = readWholes([at('small'), at('small'), at('large')], {
+      arena: Buffer.alloc(100),
+      now,
+      native: native(),
+    })
     expect([...read.outcomes]).toEqual([OUTCOME.read, OUTCOME.later, OUTCOME.later])
   })
 
@@ -64,7 +69,11 @@ describe('reading whole files', () => {
     symlinkSync(at('a'), at('link'))
     execFileSync('mkfifo', [at('pipe')])
     mkdirSync(at('dir'))
-    const read = readWholes([at('link'), at('pipe'), at('dir')], Buffer.alloc(100), now)
+    const read = readWholes([at('link'), at('pipe'), at('dir')], {
+      arena: Buffer.alloc(100),
+      now,
+      native: native(),
+    })
     expect([...read.outcomes]).toEqual([OUTCOME.fault, OUTCOME.later, OUTCOME.later])
     expect(read.faults[0]?.fault).toBe('ELOOP')
   })
@@ -78,7 +87,7 @@ describe('reading whole files', () => {
     }
   })()
   test.skipIf(!isShort)('says that a file ended early (needs sysfs, whose files do)', () => {
-    const read = readWholes([SHORT], Buffer.alloc(8192), now)
+    const read = readWholes([SHORT], { arena: Buffer.alloc(8192), now, native: native() })
     expect([...read.outcomes]).toEqual([OUTCOME.shrunk])
     expect(read.sizes[0]).toBe(readFileSync(SHORT).length)
   })
@@ -89,23 +98,27 @@ describe('reading parts of a file', () => {
     const bytes = randomBytes(1000)
     writeFileSync(at('a'), bytes)
     const arena = Buffer.alloc(400)
-    const memory = { arena, now }
-    expect(readPart({ path: at('a'), from: 0, limit: -1 }, memory).content).toEqual({
+    const memory = { arena, now, native: native() }
+    expect(readPart({ path: at('a'), from: 0, limit: -1, holes: null }, memory).content).toEqual({
       start: 0,
       end: 400,
       reachesEnd: false,
       isWholeFile: false,
     })
     expect(arena.equals(bytes.subarray(0, 400))).toBe(true)
-    expect(readPart({ path: at('a'), from: 800, limit: -1 }, memory).content).toMatchObject({
+    expect(
+      readPart({ path: at('a'), from: 800, limit: -1, holes: null }, memory).content,
+    ).toMatchObject({
       end: 200,
       reachesEnd: true,
     })
-    expect(readPart({ path: at('a'), from: 800, limit: 900 }, memory).content).toMatchObject({
+    expect(
+      readPart({ path: at('a'), from: 800, limit: 900, holes: null }, memory).content,
+    ).toMatchObject({
       end: 100,
       reachesEnd: true,
     })
-    expect(readPart({ path: at('gone'), from: 0, limit: -1 }, memory)).toMatchObject({
+    expect(readPart({ path: at('gone'), from: 0, limit: -1, holes: null }, memory)).toMatchObject({
       content: null,
     })
   })

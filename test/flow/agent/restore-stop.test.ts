@@ -39,7 +39,7 @@ describe('a disk that is full', () => {
       run: async (job) => {
         const made = job.files.map(({ name }) => (isFull((files += 1)) ? full(name) : null))
         const pieces = job.frames.map((frame) => frame.pieces.map(() => null))
-        return Promise.resolve({ files: made, pieces, fetched: 0 })
+        return Promise.resolve({ files: made, pieces, notSet: [], fetched: 0 })
       },
       close: async () => Promise.resolve(),
     })

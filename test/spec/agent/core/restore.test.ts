@@ -258,7 +258,12 @@ describe('attributes', () => {
 
   test('root gives files away where they are not its own already', () => {
     const maker = { uid: 0, gid: 0, root: true, groupFromTarget: false }
-    expect(attributesOf(entry, maker)).toEqual({ mode: 0o6755, mtime: 1n, owner: [5, 6] })
+    expect(attributesOf(entry, maker)).toEqual({
+      mode: 0o6755,
+      mtime: 1n,
+      xattrs: [],
+      owner: [5, 6],
+    })
     expect(attributesOf({ ...entry, uid: 0, gid: 0 }, maker).owner).toBeNull()
     expect(
       attributesOf({ ...entry, uid: 0, gid: 0 }, { ...maker, groupFromTarget: true }).owner,
@@ -267,10 +272,11 @@ describe('attributes', () => {
 
   test('who is not root keeps what is restored, without the rights of who owned it', () => {
     const maker = { uid: 5, gid: 6, root: false, groupFromTarget: false }
-    expect(attributesOf(entry, maker)).toEqual({ mode: 0o6755, mtime: 1n, owner: null })
+    expect(attributesOf(entry, maker)).toEqual({ mode: 0o6755, mtime: 1n, xattrs: [], owner: null })
     expect(attributesOf(entry, { ...maker, uid: 7 })).toEqual({
       mode: 0o755,
       mtime: 1n,
+      xattrs: [],
       owner: null,
     })
   })
