@@ -13,7 +13,7 @@ import type { FileSystem } from '../ports.ts'
 import type { Native } from '../ports/native.ts'
 import { faultOf } from './fault.ts'
 import { native } from './native.ts'
-import { fsPath } from './path.ts'
+import { reach } from './path.ts'
 
 const NOT_THERE: Fault = { fault: 'ENOENT', problem: 'ENOENT: no such file or directory' }
 
@@ -83,23 +83,25 @@ export const nodeFileSystem = (system: Native | null = native()): FileSystem => 
   let groups: ReadonlyMap<number, string> | null = null
   return {
     names: (directory) =>
-      guarded(() => readdirSync(fsPath(directory), { encoding: 'latin1' }).sort()),
+      guarded(() => reach(directory, (path) => readdirSync(path, { encoding: 'latin1' }).sort())),
     stat: (path) => {
       try {
-        return lstatSync(fsPath(path), { throwIfNoEntry: false }) ?? NOT_THERE
+        return reach(path, (at) => lstatSync(at, { throwIfNoEntry: false })) ?? NOT_THERE
       } catch (error) {
         return faultOf(error)
       }
     },
-    exact: (path) => guarded(() => exactOf(lstatSync(fsPath(path), { bigint: true }))),
-    followed: (path) => guarded(() => exactOf(statSync(fsPath(path), { bigint: true }))),
-    target: (path) => guarded(() => readlinkSync(fsPath(path), { encoding: 'latin1' })),
+    exact: (path) => guarded(() => reach(path, (at) => exactOf(lstatSync(at, { bigint: true })))),
+    followed: (path) => guarded(() => reach(path, (at) => exactOf(statSync(at, { bigint: true })))),
+    target: (path) => guarded(() => reach(path, (at) => readlinkSync(at, { encoding: 'latin1' }))),
     attributes: (path, follow) =>
-      system === null ? [] : guarded(() => system.attributes(fsPath(follow ? `${path}/.` : path))),
+      system === null
+        ? []
+        : guarded(() => reach(follow ? `${path}/.` : path, (at) => system.attributes(at))),
     seesAll: system !== null,
     isKernelState: (directory) => {
       try {
-        return KERNEL_STATE.has(statfsSync(fsPath(directory)).type)
+        return KERNEL_STATE.has(reach(directory, (at) => statfsSync(at)).type)
       } catch {
         return false
       }

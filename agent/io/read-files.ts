@@ -15,7 +15,7 @@ import { isFault, isFile, msOf } from '../core/stat.ts'
 import type { Window } from '../ports.ts'
 import type { Native } from '../ports/native.ts'
 import { codeOf, faultOf } from './fault.ts'
-import { fsPath } from './path.ts'
+import { reach } from './path.ts'
 import { holesOf } from './sparse.ts'
 
 /** Where the content of a file lies in the arena. */
@@ -32,8 +32,9 @@ const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants
 const NO_ATIME = Object.hasOwn(constants, 'O_NOATIME') ? constants.O_NOATIME : 0
 const FLAGS = O_RDONLY | O_NOFOLLOW | O_NONBLOCK
 
-const openFile = (path: Bytes): number => {
-  const where = fsPath(path)
+const openFile = (path: Bytes): number => reach(path, openAt)
+
+const openAt = (where: string | Buffer): number => {
   if (NO_ATIME === 0) return openSync(where, FLAGS)
   try {
     return openSync(where, FLAGS | NO_ATIME)

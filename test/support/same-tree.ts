@@ -54,11 +54,12 @@ const factOf = (path: Path, stat: BigIntStats, exact: Exact): Fact => {
   }
 }
 
+const buffer = Buffer.allocUnsafeSlow(1 << 20)
+
 /** The data alone, each run with its place: a hole of a TiB reads as zeros for hours. */
 const contentOf = (path: Path, stat: BigIntStats): string => {
   const hash = createHash('sha256')
   const fd = openSync(raw(path), 'r')
-  const buffer = Buffer.allocUnsafe(1 << 20)
   try {
     const system = native()
     const size = Number(stat.size)

@@ -2,7 +2,7 @@
  * Walks the sources in tree order, merge-joined with the local tree of the run before: an unchanged entry costs one
  * lstat and a comparison (ARCHITECTURE.md, "The data path", 3). Nothing here waits: the caller gives the turn away.
  */
-import { compareDirs, pathOf, type Bytes } from '#shared/format/tree-order.ts'
+import { compareDirs, MAX_DIR, pathOf, type Bytes } from '#shared/format/tree-order.ts'
 import type { Exclude } from '../../core/exclude.ts'
 import { advance, isUnchanged, type Cursor } from '../../core/local-tree.ts'
 import { showBytes } from '../../core/open-show.ts'
@@ -168,11 +168,17 @@ const pass = ({ base, visitor }: Walk, here: boolean): void => {
 
 const NOT_A_DIRECTORY: Fault = { fault: 'ENOTDIR', problem: 'it is not a directory' }
 
+const TOO_DEEP: Fault = {
+  fault: 'ENAMETOOLONG',
+  problem: `its path is longer than ${String(MAX_DIR)} bytes: what is in it is not backed up`,
+}
+
 /** Notes a directory to be walked after the entries beside it. */
 const descend = (walk: Walk, listing: Listing, pending: Pending): void => {
   const isMount = pending.dev !== listing.dev && listing.dev !== 0
   if (isMount && walk.fs.isKernelState(pending.dir)) return
-  listing.below.push(pending)
+  if (pending.dir.length > MAX_DIR) walk.visitor.fault(pending.dir, TOO_DEEP)
+  else listing.below.push(pending)
 }
 
 const look = (walk: Walk, listing: Listing, name: Bytes): void => {
