@@ -21,6 +21,8 @@ export type FileSystem = {
   target(path: Bytes): Bytes | Fault
   /** Extended attributes and access lists; of what a symbolic link leads to where `follow` says so. */
   attributes(path: Bytes, follow: boolean): readonly Attribute[] | Fault
+  /** Whether it is a file that begins with this text. */
+  begins(path: Bytes, text: string): boolean
   /** Whether attributes and holes can be seen at all here. */
   readonly seesAll: boolean
   /** Whether a mount point shows the kernel's own state (proc, sysfs, …) instead of files. */

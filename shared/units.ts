@@ -24,6 +24,16 @@ export const formatBytes = (bytes: number): string => {
   return `${unit === 0 ? String(value) : value.toFixed(1)} ${SIZES[unit] ?? 'B'}`
 }
 
+const POWERS = 'kmgtp'
+
+/** Bytes from what people write: `500`, `20 MiB`, `1.5g`; units of 1024. Null for anything else, and for 0. */
+export const parseSize = (text: string): number | null => {
+  const [, number, unit = ''] = /^\s*(\d+(?:\.\d+)?)\s*([kmgtp]?)(?:i?b)?\s*$/i.exec(text) ?? []
+  const power = unit === '' ? 0 : POWERS.indexOf(unit.toLowerCase()) + 1
+  const bytes = Math.round(Number(number ?? 'none') * 1024 ** power)
+  return Number.isSafeInteger(bytes) && bytes > 0 ? bytes : null
+}
+
 /** A span for people: `0.4 s`, `12 s`, `3 min 05 s`, `2 h 07 min`. */
 export const formatSpan = (ms: Ms): string => {
   if (ms < 10 * SECOND) return `${(ms / SECOND).toFixed(1)} s`

@@ -1,78 +1,71 @@
 /**
- * Patterns of what a source leaves out. Bytes as latin1, like all names here.
- *
- *   *.log        any entry of that name, anywhere         node_modules/   any directory of that name
- *   /srv/tmp     exactly this path and what is below it    a/b            these components, anywhere
- *   *  any run within a component    **  any run of components    ?  one byte    [a-z] [!a-z]  one byte of a set
- *   \x the character x itself; a pattern of only spaces, or beginning with #, is nothing
+ * Patterns of what a source leaves out, as a .gitignore in the source's folder has them (gitignore(5)): the last one that
+ * matches decides, `!` takes back, a slash at the end means folders alone. A pattern with a slash in front is a path
+ * from the root of the file system, as those of the source are; one with a slash within begins in the source's folder;
+ * any other is a name, at any depth. Bytes as latin1, like all names here; matching takes time in proportion to both.
  */
+import { parseGlob } from '#shared/read/glob.ts'
 import type { Bytes } from '#shared/format/tree-order.ts'
 
 export type Exclude = (path: Bytes, isDirectory: boolean) => boolean
 
 const NOTHING: Exclude = () => false
 
-/** The class `[…]` that begins at `at`: its expression and its end, or null where no `]` closes it. */
-const classAt = (
-  pattern: string,
-  at: number,
-): { readonly source: string; readonly end: number } | null => {
-  const negated = pattern[at + 1] === '!' || pattern[at + 1] === '^'
-  const from = at + (negated ? 2 : 1)
-  const end = pattern.indexOf(']', from + 1)
-  if (end === -1) return null
-  const body = pattern.slice(from, end).replace(/[\\\]^[]/g, '\\$&')
-  return { source: `(?!/)[${negated ? '^' : ''}${body}]`, end: end + 1 }
+/** What is compared: the whole path, the path below the source, or the name. Each begins with a slash. */
+type Part = 'path' | 'below' | 'name'
+
+type Rule = {
+  readonly part: Part
+  readonly matches: (text: Bytes) => boolean
+  readonly isDirectoryOnly: boolean
+  readonly takesBack: boolean
 }
 
-const literal = (char: string): string => char.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&')
-
-type Piece = { readonly source: string; readonly end: number }
-
-const starsAt = (pattern: string, at: number): Piece => {
-  if (pattern[at + 1] !== '*') return { source: '[^/]*', end: at + 1 }
-  if (pattern[at + 2] === '/') return { source: '(?:[^/]*/)*', end: at + 3 }
-  return { source: '[^]*', end: at + 2 }
+/** Spaces at the end count only behind a backslash. */
+const withoutSpaces = (line: string): string => {
+  let end = line.length
+  while (end > 0 && line[end - 1] === ' ' && line[end - 2] !== '\\') end -= 1
+  return line.slice(0, end)
 }
 
-const pieceAt = (pattern: string, at: number): Piece => {
-  const char = pattern[at] ?? ''
-  if (char === '*') return starsAt(pattern, at)
-  if (char === '?') return { source: '[^/]', end: at + 1 }
-  if (char === '\\' && at + 1 < pattern.length)
-    return { source: literal(pattern[at + 1] ?? ''), end: at + 2 }
-  const set = char === '[' ? classAt(pattern, at) : null
-  return set ?? { source: literal(char), end: at + 1 }
+/** Two stars mean folders only where they are a whole name; elsewhere they are one. */
+const plainStars = (pattern: string): string =>
+  pattern
+    .split('/')
+    .map((part) =>
+      part === '**' ? part : part.replace(/(\\.)|\*\*+/g, (_, escaped?: string) => escaped ?? '*'),
+    )
+    .join('/')
+
+const partOf = (pattern: string): Part => {
+  if (pattern.startsWith('/')) return 'path'
+  return pattern.includes('/') ? 'below' : 'name'
 }
 
-const sourceOf = (pattern: string): string => {
-  let source = ''
-  for (let at = 0; at < pattern.length;) {
-    const piece = pieceAt(pattern, at)
-    source += piece.source
-    at = piece.end
-  }
-  return source
+const ruleOf = (written: string): Rule | null => {
+  if (written.startsWith('#')) return null
+  const line = withoutSpaces(written)
+  const takesBack = line.startsWith('!')
+  const pattern = takesBack ? line.slice(1) : line
+  const bare = pattern.replace(/\/+$/, '')
+  if (bare === '') return null
+  const part = partOf(bare)
+  const glob = plainStars(part === 'path' ? bare : `/${bare}`)
+  const { matches } = parseGlob(Buffer.from(glob, 'utf8').toString('latin1'))
+  return { part, matches, isDirectoryOnly: bare !== pattern, takesBack }
 }
 
-type Rule = { readonly source: string; readonly directoriesOnly: boolean }
-
-const ruleOf = (line: string): Rule | null => {
-  if (line.trim() === '' || line.startsWith('#')) return null
-  const directoriesOnly = line.length > 1 && line.endsWith('/')
-  const pattern = Buffer.from(directoriesOnly ? line.slice(0, -1) : line, 'utf8').toString('latin1')
-  const start = pattern.startsWith('/') ? '^' : '(?:^|/)'
-  return { source: `${start}${sourceOf(pattern)}$`, directoriesOnly }
-}
-
-const anyOf = (rules: readonly Rule[]): RegExp | null =>
-  rules.length === 0 ? null : new RegExp(rules.map((rule) => `(?:${rule.source})`).join('|'))
-
-/** One matcher of all patterns. What lies below an excluded directory is never asked about. */
-export const compileExclude = (patterns: readonly string[]): Exclude => {
+/** What lies below an excluded folder is never asked about, and cannot be taken back. `root`: the source's folder. */
+export const compileExclude = (patterns: readonly string[], root: Bytes = '/'): Exclude => {
   const rules = patterns.map(ruleOf).filter((rule) => rule !== null)
   if (rules.length === 0) return NOTHING
-  const any = anyOf(rules.filter((rule) => !rule.directoriesOnly))
-  const directories = anyOf(rules)
-  return (path, isDirectory) => (isDirectory ? directories : any)?.test(path) ?? false
+  const depth = root === '/' ? 0 : root.length
+  return (path, isDirectory) => {
+    const texts = { path, below: path.slice(depth), name: path.slice(path.lastIndexOf('/')) }
+    const last = rules.findLast(
+      ({ part, matches, isDirectoryOnly }) =>
+        (isDirectory || !isDirectoryOnly) && matches(texts[part]),
+    )
+    return last !== undefined && !last.takesBack
+  }
 }

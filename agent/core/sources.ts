@@ -1,19 +1,16 @@
 /** What a backup walks: the sources as given → one plan in which overlapping ones are merged. */
 import { isDir, type Bytes } from '#shared/format/tree-order.ts'
-import { compileExclude, type Exclude } from './exclude.ts'
+import { type Rules, rulesOf, type SourceOptions } from './rules.ts'
 
-export type FilesSource = {
-  readonly paths: readonly string[]
-  readonly exclude?: readonly string[]
-}
+export type FilesSource = SourceOptions & { readonly paths: readonly string[] }
 
 export type SourceProblem = { readonly path: string; readonly problem: string }
 
 export type WalkPlan = {
   /** Per directory above a source: which of its names lead to one. */
   readonly ancestors: ReadonlyMap<Bytes, readonly Bytes[]>
-  /** The sources' own excludes by the path where each begins; `/` stands for everything. */
-  readonly roots: ReadonlyMap<Bytes, readonly Exclude[]>
+  /** What the sources leave out, by the path where each begins; `/` stands for everything. */
+  readonly roots: ReadonlyMap<Bytes, readonly Rules[]>
   readonly problems: readonly SourceProblem[]
 }
 
@@ -40,16 +37,15 @@ const sorted = (names: ReadonlySet<Bytes>): readonly Bytes[] => [...names].sort(
 
 /** A path that cannot be a source is a problem of that path alone. */
 export const planWalk = (sources: readonly FilesSource[]): WalkPlan => {
-  const roots = new Map<Bytes, Exclude[]>()
+  const roots = new Map<Bytes, Rules[]>()
   const ancestors = new Map<Bytes, Set<Bytes>>()
   const problems: SourceProblem[] = []
   for (const source of sources) {
-    const exclude = compileExclude(source.exclude ?? [])
     for (const path of source.paths) {
       const root = normalise(path)
       if (root === null) problems.push({ path, problem: 'is not an absolute path without ".."' })
       else {
-        roots.set(root, [...(roots.get(root) ?? []), exclude])
+        roots.set(root, [...(roots.get(root) ?? []), rulesOf(source, root)])
         lead(ancestors, root)
       }
     }

@@ -1,13 +1,19 @@
 /** The port `FileSystem` on node:fs. Synchronous: one lstat through the thread pool costs ten times the call itself. */
 import {
+  closeSync,
+  constants,
+  fstatSync,
   lstatSync,
+  openSync,
   readdirSync,
   readFileSync,
   readlinkSync,
+  readSync,
   statfsSync,
   statSync,
   type BigIntStats,
 } from 'node:fs'
+import type { Bytes } from '#shared/format/tree-order.ts'
 import type { Exact, Fault } from '../core/stat.ts'
 import type { FileSystem } from '../ports.ts'
 import type { Native } from '../ports/native.ts'
@@ -77,6 +83,20 @@ const namesFrom = (path: string): ReadonlyMap<number, string> => {
   return names
 }
 
+/** The first bytes of a file; never of what a link leads to, and without waiting for a pipe. */
+const beginningOf = (path: Bytes, length: number): string => {
+  const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
+  const fd = reach(path, (at) => openSync(at, flags))
+  try {
+    const bytes = Buffer.alloc(length)
+    return fstatSync(fd).isFile()
+      ? bytes.toString('latin1', 0, readSync(fd, bytes, 0, length, 0))
+      : ''
+  } finally {
+    closeSync(fd)
+  }
+}
+
 /** The names of users and groups are read once: a run sees one state of them. */
 export const nodeFileSystem = (system: Native | null = native()): FileSystem => {
   let users: ReadonlyMap<number, string> | null = null
@@ -98,6 +118,13 @@ export const nodeFileSystem = (system: Native | null = native()): FileSystem => 
       system === null
         ? []
         : guarded(() => reach(follow ? `${path}/.` : path, (at) => system.attributes(at))),
+    begins: (path, text) => {
+      try {
+        return beginningOf(path, text.length) === text
+      } catch {
+        return false
+      }
+    },
     seesAll: system !== null,
     isKernelState: (directory) => {
       try {

@@ -15,12 +15,23 @@ import {
 
 const path = Type.String({ pattern: '^/[^\\x00]*$', maxLength: 4096 })
 
+const fileName = Type.String({ pattern: '^[^/\\x00]+$', maxLength: 255 })
+
 export const FilesSource = body({
   type: oneOf('files'),
   paths: Type.Array(path, { minItems: 1, maxItems: 1000 }),
+  /** As a .gitignore in each of the paths; a slash in front begins at the root of the file system. */
   exclude: Type.Optional(
     Type.Array(Type.String({ minLength: 1, maxLength: 4096 }), { maxItems: 1000 }),
   ),
+  /** Leave out what lies beside a CACHEDIR.TAG. */
+  exclude_caches: Type.Optional(Type.Boolean()),
+  /** Leave out what lies beside a file of one of these names. */
+  exclude_if_present: Type.Optional(Type.Array(fileName, { maxItems: 100 })),
+  /** Bytes; larger files are left out. */
+  max_file_size: Type.Optional(Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER })),
+  /** What is mounted below a path is left out. */
+  one_file_system: Type.Optional(Type.Boolean()),
 })
 
 const sources = Type.Array(FilesSource, { minItems: 1, maxItems: 100 })

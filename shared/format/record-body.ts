@@ -23,6 +23,10 @@ export type RecordSource = {
   readonly type: string
   readonly paths?: readonly string[]
   readonly exclude?: readonly string[]
+  readonly exclude_caches?: boolean
+  readonly exclude_if_present?: readonly string[]
+  readonly max_file_size?: number
+  readonly one_file_system?: boolean
 }
 
 /** Entries of the tree by kind and by what was done with them. */

@@ -7,6 +7,10 @@ export const FilesSource = Type.Object({
   type: Type.Literal('files'),
   paths: list(text(4096), 1000),
   exclude: Type.Optional(list(text(4096), 1000)),
+  exclude_caches: Type.Optional(Type.Boolean()),
+  exclude_if_present: Type.Optional(list(text(255), 100)),
+  max_file_size: Type.Optional(whole),
+  one_file_system: Type.Optional(Type.Boolean()),
 })
 
 export const BackupStart = Type.Object({

@@ -3,6 +3,7 @@ import {
   formatBytes,
   formatCount,
   formatSpan,
+  parseSize,
   GiB,
   KiB,
   MiB,
@@ -42,4 +43,21 @@ describe('sizes, spans and counts read well', () => {
       '1,000,000',
     ])
   })
+})
+
+test.each([
+  ['1', 1],
+  ['500', 500],
+  ['20MiB', 20 * 1024 ** 2],
+  ['1.5 GB', 1.5 * 1024 ** 3],
+  ['2k', 2048],
+  ['3t', 3 * 1024 ** 4],
+  ['0', null],
+  ['', null],
+  ['-1', null],
+  ['ten', null],
+  ['1 parsec', null],
+  ['9999999P', null],
+])('the size %j is %s bytes', (text, bytes) => {
+  expect(parseSize(text)).toBe(bytes)
 })

@@ -3,9 +3,9 @@
  * lstat and a comparison (ARCHITECTURE.md, "The data path", 3). Nothing here waits: the caller gives the turn away.
  */
 import { compareDirs, MAX_DIR, pathOf, type Bytes } from '#shared/format/tree-order.ts'
-import type { Exclude } from '../../core/exclude.ts'
 import { advance, isUnchanged, type Cursor } from '../../core/local-tree.ts'
 import { showBytes } from '../../core/open-show.ts'
+import { CACHE_SIGNATURE, covers, markerIn, type Rules } from '../../core/rules.ts'
 import type { WalkPlan } from '../../core/sources.ts'
 import {
   isDirectory,
@@ -49,8 +49,10 @@ export type Scanner = {
 type Listing = {
   readonly dir: Bytes
   readonly names: readonly Bytes[]
-  /** The excludes of the sources that cover this directory; empty above the sources. */
-  readonly excludes: readonly Exclude[]
+  /** Of the sources that cover what is in this directory; empty above the sources. */
+  readonly rules: readonly Rules[]
+  /** Of sources that cover one name in it alone, the file that marks it. */
+  readonly marked: ReadonlyMap<Bytes, readonly Rules[]>
   at: number
   /** Device of the directory; 0 where it does not matter. */
   readonly dev: number
@@ -58,7 +60,7 @@ type Listing = {
   readonly below: Pending[]
 }
 
-type Pending = { readonly dir: Bytes; readonly excludes: readonly Exclude[]; readonly dev: number }
+type Pending = { readonly dir: Bytes; readonly rules: readonly Rules[]; readonly dev: number }
 
 type Walk = {
   readonly fs: FileSystem
@@ -69,14 +71,35 @@ type Walk = {
 
 const NONE: readonly Bytes[] = []
 
-/** Above the sources only what leads to one; within them everything. */
-const namesIn = (walk: Walk, { dir, excludes }: Pending): readonly Bytes[] => {
-  if (excludes.length === 0) return walk.plan.ancestors.get(dir) ?? NONE
+const UNMARKED: ReadonlyMap<Bytes, readonly Rules[]> = new Map()
+
+type Names = Pick<Listing, 'names' | 'rules' | 'marked'>
+
+/** Above the sources only what leads to one; within them everything, unless a file marks the directory. */
+const namesIn = (walk: Walk, { dir, rules }: Pending): Names => {
+  const leading = walk.plan.ancestors.get(dir) ?? NONE
+  if (rules.length === 0) return { names: leading, rules, marked: UNMARKED }
   const names = walk.fs.names(dir)
-  if (!isFault(names)) return names
+  if (!isFault(names)) return unlessMarked(walk, { dir, rules, names, leading })
   walk.visitor.fault(dir, names)
   // A source below an unreadable directory may be readable all the same.
-  return walk.plan.ancestors.get(dir) ?? NONE
+  return { names: leading, rules, marked: UNMARKED }
+}
+
+type Read = Pick<Listing, 'dir' | 'rules' | 'names'> & { readonly leading: readonly Bytes[] }
+
+const unlessMarked = (walk: Walk, { dir, rules, names, leading }: Read): Names => {
+  const isTag = (name: Bytes): boolean => walk.fs.begins(pathOf(dir, name), CACHE_SIGNATURE)
+  const markers = rules.map((rule) => markerIn(rule, names, isTag))
+  if (markers.every((name) => name === undefined)) return { names, rules, marked: UNMARKED }
+  const marked = new Map<Bytes, readonly Rules[]>()
+  markers.forEach((name, i) => {
+    if (name !== undefined)
+      marked.set(name, [...(marked.get(name) ?? []), ...rules.slice(i, i + 1)])
+  })
+  const others = rules.filter((_, i) => markers[i] === undefined)
+  const few = [...new Set([...leading, ...marked.keys()])].sort()
+  return { names: others.length > 0 ? names : few, rules: others, marked }
 }
 
 /** Passes everything of the local tree that lies before `dir`: it is gone. */
@@ -96,18 +119,19 @@ const passTo = ({ base, visitor }: Walk, dir: Bytes, name: Bytes): boolean => {
   return base.valid && base.name === name && base.dir === dir
 }
 
-/** The sources' excludes that hold below: those that do not exclude this entry, and those of sources that begin here. */
-const remaining = (
-  walk: Walk,
-  excludes: readonly Exclude[],
-  path: Bytes,
-  isDir: boolean,
-): readonly Exclude[] => {
+/** The sources that cover an entry: those of its directory that do not leave it out, and those that begin here. */
+const remaining = (walk: Walk, listing: Listing, name: Bytes, looked: Entry): readonly Rules[] => {
+  const { path } = looked
+  const only = listing.marked.get(name)
+  const above = only === undefined ? listing.rules : [...only, ...listing.rules]
   const own = walk.plan.roots.get(path)
-  if (own !== undefined) return [...excludes.filter((exclude) => !exclude(path, isDir)), ...own]
-  if (excludes.length === 1) return excludes[0]?.(path, isDir) === true ? [] : excludes
-  return excludes.filter((exclude) => !exclude(path, isDir))
+  if (own === undefined && above.every((rules) => covers(rules, path, looked))) return above
+  return [...above.filter((rules) => covers(rules, path, looked)), ...(own ?? NO_RULES)]
 }
+
+const NO_RULES: readonly Rules[] = []
+
+type Entry = Pick<Stat, 'mode' | 'size'> & { readonly path: Bytes; readonly isDir: boolean }
 
 const isLeading = (walk: Walk, path: Bytes): boolean =>
   walk.plan.ancestors.has(path) || walk.plan.roots.has(path)
@@ -173,12 +197,19 @@ const TOO_DEEP: Fault = {
   problem: `its path is longer than ${String(MAX_DIR)} bytes: what is in it is not backed up`,
 }
 
+/** Another file system: for those that stay on theirs an empty directory. */
+const beyond = (walk: Walk, pending: Pending): Pending => {
+  const own = walk.plan.roots.get(pending.dir) ?? NO_RULES
+  const rules = pending.rules.filter((rule) => !rule.staysOnDevice || own.includes(rule))
+  return { ...pending, rules }
+}
+
 /** Notes a directory to be walked after the entries beside it. */
 const descend = (walk: Walk, listing: Listing, pending: Pending): void => {
   const isMount = pending.dev !== listing.dev && listing.dev !== 0
   if (isMount && walk.fs.isKernelState(pending.dir)) return
   if (pending.dir.length > MAX_DIR) walk.visitor.fault(pending.dir, TOO_DEEP)
-  else listing.below.push(pending)
+  else listing.below.push(isMount ? beyond(walk, pending) : pending)
 }
 
 const look = (walk: Walk, listing: Listing, name: Bytes): void => {
@@ -193,15 +224,16 @@ const look = (walk: Walk, listing: Listing, name: Bytes): void => {
   }
   const behind = followedDirectory(walk, path, stat)
   const isDir = behind !== null || isDirectory(stat.mode)
-  const excludes = remaining(walk, listing.excludes, path, isDir)
+  const entry = { path, isDir, mode: stat.mode, size: stat.size }
+  const rules = remaining(walk, listing, name, entry)
   const leads = walk.plan.ancestors.has(path)
-  if (excludes.length === 0 && !leads) {
+  if (rules.length === 0 && !leads) {
     pass(walk, here)
     return
   }
-  const outside = excludes.length === 0
+  const outside = rules.length === 0
   visit(walk, { looked: { dir, name, path, stat, behind, outside }, here })
-  if (isDir) descend(walk, listing, { dir: path, excludes, dev: Number(behind?.dev ?? stat.dev) })
+  if (isDir) descend(walk, listing, { dir: path, rules, dev: Number(behind?.dev ?? stat.dev) })
   else if (leads) noteBelow(walk, path, NOT_A_DIRECTORY)
 }
 
@@ -210,12 +242,12 @@ export const createScanner = (walk: Walk): Scanner => {
   const stack: Pending[] = []
   const open = (pending: Pending): Listing => {
     passBefore(walk, pending.dir)
-    return { ...pending, names: namesIn(walk, pending), at: 0, below: [] }
+    return { ...pending, ...namesIn(walk, pending), at: 0, below: [] }
   }
   advance(base)
   let listing: Listing | null = null
   if (plan.ancestors.size > 0 || plan.roots.size > 0)
-    listing = open({ dir: '/', excludes: plan.roots.get('/') ?? [], dev: 0 })
+    listing = open({ dir: '/', rules: plan.roots.get('/') ?? [], dev: 0 })
   const leave = (done: Listing): Listing | null => {
     for (const pending of done.below.reverse()) stack.push(pending)
     const next = stack.pop()

@@ -5,6 +5,8 @@ import { atDesk, type Common, type Desk, type Register, remote } from '../desk.t
 import { EXIT } from '../exit-codes.ts'
 import { findServer } from '../find.ts'
 import { findTarget } from '../find-target.ts'
+import { fail } from '#shared/errors.ts'
+import { parseSize } from '#shared/units.ts'
 import { tableLines } from '#shared/table.ts'
 
 const COLUMNS = [
@@ -30,9 +32,27 @@ const list = async (desk: Desk): Promise<number> => {
 type AddFlags = Common & {
   readonly server: string
   readonly exclude?: string[]
+  readonly excludeCaches?: boolean
+  readonly excludeIfPresent?: string[]
+  readonly maxFileSize?: string
+  readonly oneFileSystem?: boolean
   readonly storage?: string
   readonly key?: string
 }
+
+const sizeOf = (text: string): number => {
+  const size = parseSize(text)
+  if (size === null)
+    throw fail('WRONG_USE', { problem: '--max-file-size is a number of bytes, or one like 20MiB' })
+  return size
+}
+
+const optionsOf = (flags: AddFlags): Partial<JobInput['sources'][number]> => ({
+  ...(flags.excludeCaches === true ? { exclude_caches: true } : {}),
+  ...(flags.excludeIfPresent === undefined ? {} : { exclude_if_present: flags.excludeIfPresent }),
+  ...(flags.maxFileSize === undefined ? {} : { max_file_size: sizeOf(flags.maxFileSize) }),
+  ...(flags.oneFileSystem === true ? { one_file_system: true } : {}),
+})
 
 const add = async (
   desk: Desk,
@@ -52,6 +72,7 @@ const add = async (
         type: 'files',
         paths,
         ...(flags.exclude === undefined ? {} : { exclude: flags.exclude }),
+        ...optionsOf(flags),
       },
     ],
   }
@@ -73,7 +94,15 @@ export const registerJob: Register = (program, parts, done) => {
     .argument('<name>')
     .argument('<paths...>', 'absolute paths on the server')
     .requiredOption('--server <server>', 'name or id')
-    .option('--exclude <pattern>', 'what is left out (repeatable)', collect)
+    .option('--exclude <pattern>', 'what is left out, as in a .gitignore (repeatable)', collect)
+    .option('--exclude-caches', 'leave out what lies beside a CACHEDIR.TAG')
+    .option(
+      '--exclude-if-present <name>',
+      'leave out what lies beside such a file (repeatable)',
+      collect,
+    )
+    .option('--max-file-size <size>', 'leave out larger files (20MiB)')
+    .option('--one-file-system', 'leave out what is mounted below the paths')
     .option('--storage <storage>', 'where to, if there are several')
     .option('--key <key>', 'encrypted to what, if there are several')
     .action(async (name: string, paths: string[], flags: AddFlags) =>

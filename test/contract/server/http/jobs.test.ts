@@ -102,6 +102,33 @@ describe('a job that changes', () => {
     expect(seen).toEqual([11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1])
   })
 
+  test('says what its sources leave out, and the run is told so', async () => {
+    const { job } = await addJob(api, 'leaving out')
+    const all = [
+      {
+        type: 'files',
+        paths: ['/srv'],
+        exclude: ['*.log', '!keep.log'],
+        exclude_caches: true,
+        exclude_if_present: ['.nobackup'],
+        max_file_size: 1_000_000_000,
+        one_file_system: true,
+      },
+    ]
+    expect(dataOf(await patch(job, { sources: all }))).toMatchObject({ sources: all })
+    const base = { type: 'files', paths: ['/srv'] }
+    for (const [field, wrong] of [
+      ['sources.0.max_file_size', { max_file_size: 0 }],
+      ['sources.0.max_file_size', { max_file_size: 1.5 }],
+      ['sources.0.exclude_if_present.0', { exclude_if_present: ['a/b'] }],
+      ['sources.0.exclude_caches', { exclude_caches: 'perhaps' }],
+      ['sources.0.skip_caches', { skip_caches: true }],
+    ] as const) {
+      const refused = await patch(job, { sources: [{ ...base, ...wrong }] })
+      expect([refused.status, errorOf(refused).details['field']]).toEqual([400, field])
+    }
+  })
+
   test('does not take what it cannot have', async () => {
     const { job } = await addJob(api, 'refusing')
     await addJob(api, 'taken')

@@ -10,10 +10,23 @@ test.each([
   ['cache', '/home/my-cache', false],
   ['/srv/tmp', '/srv/tmp', true],
   ['/srv/tmp', '/x/srv/tmp', false],
-  ['a/b', '/x/a/b', true],
-  ['a/b', '/x/a/c/b', false],
-  ['a/**/b', '/x/a/b', true],
-  ['a/**/b', '/x/a/c/d/b', true],
+  ['a/b', '/a/b', true],
+  ['a/b', '/x/a/b', false],
+  ['**/a/b', '/x/a/b', true],
+  ['a/**/b', '/a/b', true],
+  ['a/**/b', '/a/c/d/b', true],
+  ['a/**', '/a', false],
+  ['a/**', '/a/b', true],
+  ['**', '/a', true],
+  ['a**b', '/axb', true],
+  ['/a**b', '/ax/b', false],
+  ['\\!x', '/!x', true],
+  ['\\#x', '/#x', true],
+  ['x  ', '/x', true],
+  ['x\\ ', '/x ', true],
+  ['x\\ ', '/x', false],
+  ['/', '/x', false],
+  ['!', '/x', false],
   ['/home/*/tmp', '/home/me/tmp', true],
   ['/home/*/tmp', '/home/me/too/tmp', false],
   ['?.txt', '/a.txt', true],
@@ -42,6 +55,29 @@ test('a pattern is compared with the bytes of a name', () => {
   const exclude = compileExclude(['*.grün'])
   expect(exclude(Buffer.from('/a.grün').toString('latin1'), false)).toBe(true)
   expect(exclude('/a.grün', false)).toBe(false)
+})
+
+test('the last pattern that matches decides', () => {
+  const exclude = compileExclude(['*.log', '!keep.log', '/srv/*', '!/srv/www'])
+  expect(exclude('/a.log', false)).toBe(true)
+  expect(exclude('/x/keep.log', false)).toBe(false)
+  expect(exclude('/srv/db', true)).toBe(true)
+  expect(exclude('/srv/www', true)).toBe(false)
+  expect(compileExclude(['!keep', 'keep'])('/keep', false)).toBe(true)
+})
+
+test('a slash within begins at the source, one in front at the root', () => {
+  const exclude = compileExclude(['a/b', '/c'], '/srv/app')
+  expect(exclude('/srv/app/a/b', true)).toBe(true)
+  expect(exclude('/srv/app/x/a/b', true)).toBe(false)
+  expect(exclude('/srv/app/c', true)).toBe(false)
+  expect(compileExclude(['/srv/app/c'], '/srv/app')('/srv/app/c', true)).toBe(true)
+})
+
+test('what is meant to take forever takes no time', () => {
+  const exclude = compileExclude([`${'*a'.repeat(60)}b`, `/${'**/a/'.repeat(60)}b`])
+  expect(exclude(`/${'a'.repeat(255)}`, false)).toBe(false)
+  expect(exclude('/a'.repeat(2000), false)).toBe(false)
 })
 
 test('no pattern excludes nothing', () => {
