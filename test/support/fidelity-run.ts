@@ -12,8 +12,8 @@ export type Restored = OpenRun & {
 
 const BUCKET = 'bucket'
 
-/** The newest backup, restored into a new folder. */
-export const restoreNewest = async (r: Rig, world = withoutThreads()): Promise<Restored> => {
+/** A new folder with what was stored, and what opens it. */
+export const writeBucket = (r: Rig): string => {
   const folder = mkdtempSync(join(r.folder, 'restored-'))
   for (const [key, bytes] of r.cp.store) {
     const path = join(folder, BUCKET, key)
@@ -21,8 +21,19 @@ export const restoreNewest = async (r: Rig, world = withoutThreads()): Promise<R
     writeFileSync(path, bytes)
   }
   writeFileSync(join(folder, 'identity'), `${r.identity.text}\n`)
+  return folder
+}
+
+/** The newest backup, restored into a new folder. */
+export const restoreNewest = async (
+  r: Rig,
+  world = withoutThreads(),
+  prepare: (target: string) => void = () => undefined,
+): Promise<Restored> => {
+  const folder = writeBucket(r)
   const target = join(folder, 'target')
   mkdirSync(target)
+  prepare(target)
   const run = await runOpen(
     [join(folder, BUCKET), '--identity', join(folder, 'identity'), '--json', 'restore', target],
     { world },

@@ -20,7 +20,9 @@ import { native } from '#agent/io/native.ts'
 import { newRig } from '../support/agent-backup-checks.ts'
 import { makeCorpus } from '../support/fidelity-corpus.ts'
 import { restoreNewest } from '../support/fidelity-run.ts'
+import { fidelityRound } from '../support/fidelity-rounds.ts'
 import { hasProgram } from '../support/programs.ts'
+import { seeded } from '../support/seeded.ts'
 import { sparseFile } from '../support/sparse-file.ts'
 import { differences, sameTree, snapshot } from '../support/same-tree.ts'
 
@@ -28,7 +30,7 @@ const PROGRAMS = ['getfattr', 'setfacl', 'fallocate']
 const missing = PROGRAMS.filter((program) => !hasProgram(program))
 const able = missing.length === 0 && native() !== null
 
-describe.skipIf(!able)(`what comes back (${missing.join(', ')})`, () => {
+describe.skipIf(!able)(`what comes back (needs ${PROGRAMS.join(', ')}, koffi)`, () => {
   test('over two hundred peculiar entries are restored as they were, and cost nothing the second time', async () => {
     const r = newRig()
     const count = makeCorpus(r.source)
@@ -130,3 +132,15 @@ describe.skipIf(!able || process.geteuid?.() !== 0)(
     })
   },
 )
+
+const ROUNDS = Number(process.env['HOLDFAST_FIDELITY_ROUNDS'] ?? '4')
+
+describe.skipIf(!able)(`trees edited at random (needs ${PROGRAMS.join(', ')}, koffi)`, () => {
+  test.each(Array.from({ length: ROUNDS }, (_, i) => [`tree ${i}`]))(
+    '%s comes back as it was, backup after backup',
+    async (seed) => {
+      expect(await fidelityRound(newRig(), seeded(seed))).toEqual([])
+    },
+    60_000,
+  )
+})

@@ -63,9 +63,12 @@ const usesAt = (cursor: Cursor): Uses => {
   return usesOf(decodeEntry(lineAt(cursor)).entry.content ?? [])
 }
 
+/** It was a file when it was looked at: by now another one, a link, or a socket. */
+const TURNED: ReadonlySet<string> = new Set(['ESTALE', 'ELOOP', 'ENXIO'])
+
 const codeOf = ({ fault }: Fault): 'SOURCE_VANISHED' | 'SOURCE_CHANGED' | 'SOURCE_UNREADABLE' => {
   if (fault === 'ENOENT') return 'SOURCE_VANISHED'
-  return fault === 'ESTALE' || fault === 'ELOOP' ? 'SOURCE_CHANGED' : 'SOURCE_UNREADABLE'
+  return TURNED.has(fault) ? 'SOURCE_CHANGED' : 'SOURCE_UNREADABLE'
 }
 
 const report = ({ tally, problems, sources, lost }: LookParts, path: Bytes, fault: Fault): void => {
