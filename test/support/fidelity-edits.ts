@@ -4,6 +4,7 @@ import {
   appendFileSync,
   chmodSync,
   closeSync,
+  constants,
   lchownSync,
   linkSync,
   lstatSync,
@@ -30,6 +31,11 @@ const MODES = [0o600, 0o644, 0o755, 0o4755, 0o2750, 0o1777, 0o400, 0]
 const XATTRS = ['user.a', 'user.b', 'user.\xff', ...(ROOT ? ['trusted.c'] : [])]
 const LISTS = ['u:5:r', 'g:6:rwx', 'u:7:-,u:8:x,m::r']
 const DEEPEST = 4
+
+const { O_APPEND, O_CREAT, O_NONBLOCK, O_TRUNC, O_WRONLY } = constants
+/** A pipe without a reader is refused, not waited for. */
+const WRITE = O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK
+const APPEND = O_WRONLY | O_APPEND | O_NONBLOCK
 
 type Place = { readonly top: string; readonly dice: Seeded }
 
@@ -66,13 +72,13 @@ const EDITS: Readonly<Record<string, (place: Place) => void>> = {
     const path = anyPath(place)
     mkdirSync(fsPath(path.slice(0, path.lastIndexOf('/'))), { recursive: true })
     const { dice } = place
-    writeFileSync(fsPath(path), noise(`${dice.below(50)}`, dice.pick(SIZES)))
+    writeFileSync(fsPath(path), noise(`${dice.below(50)}`, dice.pick(SIZES)), { flag: WRITE })
   },
   sparse: (place) => {
     const size = place.dice.pick([64 * 1024, MiB + 7, 20 * MiB])
     sparseFile(anyPath(place), size, blocks(place.dice, size))
   },
-  append: (place) => appendFileSync(fsPath(someFile(place)), 'more'),
+  append: (place) => appendFileSync(fsPath(someFile(place)), 'more', { flag: APPEND }),
   shrink: (place) => truncateSync(fsPath(someFile(place)), place.dice.below(3000)),
   change: (place) => {
     const fd = openSync(fsPath(someFile(place)), 'r+')

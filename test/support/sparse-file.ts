@@ -1,7 +1,9 @@
 /** Files with data only here and there. */
 import { createHash } from 'node:crypto'
-import { closeSync, ftruncateSync, openSync, writeSync } from 'node:fs'
+import { closeSync, constants, ftruncateSync, openSync, writeSync } from 'node:fs'
 import { fsPath } from '#agent/io/path.ts'
+
+const { O_CREAT, O_NONBLOCK, O_RDWR, O_TRUNC } = constants
 
 /** Bytes that do not shrink, the same for the same name. */
 export const noise = (name: string, length: number): Buffer => {
@@ -20,7 +22,7 @@ export const sparseFile = (
   size: number,
   data: readonly (readonly [offset: number, length: number])[],
 ): void => {
-  const fd = openSync(fsPath(path), 'w')
+  const fd = openSync(fsPath(path), O_RDWR | O_CREAT | O_TRUNC | O_NONBLOCK)
   try {
     ftruncateSync(fd, size)
     for (const [offset, length] of data)
