@@ -1,7 +1,6 @@
 /** Random trees of every kind of entry, and random edits of them, from a seed. What cannot be done changes nothing. */
 import { execFileSync } from 'node:child_process'
 import {
-  appendFileSync,
   chmodSync,
   closeSync,
   constants,
@@ -36,6 +35,15 @@ const { O_APPEND, O_CREAT, O_NONBLOCK, O_TRUNC, O_WRONLY } = constants
 /** A pipe without a reader is refused, not waited for. */
 const WRITE = O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK
 const APPEND = O_WRONLY | O_APPEND | O_NONBLOCK
+
+const put = (path: string, flags: number, content: string | Uint8Array): void => {
+  const fd = openSync(fsPath(path), flags, 0o644)
+  try {
+    writeFileSync(fd, content)
+  } finally {
+    closeSync(fd)
+  }
+}
 
 type Place = { readonly top: string; readonly dice: Seeded }
 
@@ -72,13 +80,13 @@ const EDITS: Readonly<Record<string, (place: Place) => void>> = {
     const path = anyPath(place)
     mkdirSync(fsPath(path.slice(0, path.lastIndexOf('/'))), { recursive: true })
     const { dice } = place
-    writeFileSync(fsPath(path), noise(`${dice.below(50)}`, dice.pick(SIZES)), { flag: WRITE })
+    put(path, WRITE, noise(`${dice.below(50)}`, dice.pick(SIZES)))
   },
   sparse: (place) => {
     const size = place.dice.pick([64 * 1024, MiB + 7, 20 * MiB])
     sparseFile(anyPath(place), size, blocks(place.dice, size))
   },
-  append: (place) => appendFileSync(fsPath(someFile(place)), 'more', { flag: APPEND }),
+  append: (place) => put(someFile(place), APPEND, 'more'),
   shrink: (place) => truncateSync(fsPath(someFile(place)), place.dice.below(3000)),
   change: (place) => {
     const fd = openSync(fsPath(someFile(place)), 'r+')

@@ -21,15 +21,7 @@ export const NAMES = [
   ['\xff', '\xc3', '\xc0\xaf', '\xed\xa0\x80', 'latin1 \xfc', '\xf8\x88\x80\x80\x80', '\xfe\xff'],
 ].flat()
 /** To be written as UTF-8. */
-export const TEXT_NAMES = [
-  '\u00e9',
-  'e\u0301',
-  '\ufeff',
-  '\u202egnp',
-  '\u2028',
-  '😀',
-  '日本語',
-]
+export const TEXT_NAMES = ['\u00e9', 'e\u0301', '\ufeff', '\u202egnp', '\u2028', '😀', '日本語']
 export const LONG_NAMES = ['n'.repeat(255), '\xff'.repeat(255), 'ü'.repeat(127)]
 
 export const TARGETS = [

@@ -15,6 +15,7 @@ const TEXTS: Readonly<Record<string, string>> = {
   description: 'before the upgrade',
   endpoint: 'https://s3.example.com',
   exclude: '*.tmp',
+  exclude_if_present: '.nobackup',
   external_id: 'change-4711',
   file: '/etc/ssh',
   fingerprint: 'kV3fUe5yqDhl0mI0Jm1yDq0vR2n8b8yqDhl0mI0Jm1w',
