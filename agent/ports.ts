@@ -116,10 +116,13 @@ export type Sealing = {
   close(): Promise<void>
 }
 
+/** `release` gives the memory of `sealed.bytes` back; nothing may look at them after it. */
+export type OnSealed = (sealed: Sealed, release: () => void) => void
+
 export type Sealers = {
   /** How many readings keep all threads busy. */
   readonly width: number
-  start(setup: SealingSetup, onSealed: (sealed: Sealed) => void): Sealing
+  start(setup: SealingSetup, onSealed: OnSealed): Sealing
 }
 
 /** One file that only grows, read back by position. */

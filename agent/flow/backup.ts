@@ -62,15 +62,11 @@ type Run = BackupParts & {
   readonly numbers: ReturnType<typeof createNumbers>
 }
 
-/** Gives the memory of a sealed pack back at once: left to the garbage collector, many of them would pile up. */
-const release = ({ buffer }: Uint8Array): void => {
-  if (buffer instanceof ArrayBuffer) buffer.transfer(0)
-}
-
 /** A sealed pack goes out by itself; only when it is confirmed may a later run count on it. */
 const sendSealed = (
   { crew, known, uploads, tally }: Pick<Run, 'crew' | 'known' | 'uploads' | 'tally'>,
   sealed: Sealed,
+  release: () => void,
 ): void => {
   const { kind, no, sha256, headerHash, bytes } = sealed
   const size = bytes.length
@@ -78,7 +74,7 @@ const sendSealed = (
     const key = await uploads.put({ class: kind, ...sealed })
     known.confirm([{ pack: no, key, size, sha256, headerHash }])
     tally.bytesStored = uploads.bytes
-    release(bytes)
+    release()
   })
 }
 
@@ -259,7 +255,9 @@ export const runBackup = async (
     packBytes: order.pack_bytes,
   }
   const sealing = lazily(() =>
-    parts.sealers.start(setup, (sealed) => sendSealed({ crew, known, uploads, tally }, sealed)),
+    parts.sealers.start(setup, (sealed, release) =>
+      sendSealed({ crew, known, uploads, tally }, sealed, release),
+    ),
   )
   const numbers = createNumbers(link, crew.stop)
   const packBytes = order.pack_bytes

@@ -1,10 +1,11 @@
-/** The open pack of one thread and kind: takes frames, and is sealed when full. */
+/** The open pack of one thread and kind: takes frames, which are sealed as they come, and is handed out when full. */
 import { fail } from '#shared/errors.ts'
-import { frameOf } from '#shared/format/frame.ts'
+import { encodeFrame, frameOf } from '#shared/format/frame.ts'
 import { parseRecipient } from '#shared/format/keys.ts'
 import { createPackWriter, type PackWriter, type Piece } from '#shared/format/pack.ts'
+import { MiB } from '#shared/units.ts'
 import type { Random } from '#shared/world.ts'
-import { sealObject } from '../core/seal-object.ts'
+import { beginObject, type OpenObject } from '../core/seal-object.ts'
 import type { Sealed } from '../core/sealing.ts'
 import type { SealingSetup } from '../ports.ts'
 import type { Native } from '../ports/native.ts'
@@ -21,7 +22,14 @@ export type Packer = {
   /** Appends one frame over `content`; answers pack number, frame offset and frame length. */
   append(content: Uint8Array, pieces: readonly Piece[], numbers: number[]): [number, number, number]
   flush(): void
+  /** Takes back the memory of a pack that has gone out: new memory costs the kernel more than sealing into it. */
+  reuse(memory: ArrayBuffer): void
 }
+
+type Open = { readonly no: number; readonly writer: PackWriter; readonly object: OpenObject }
+
+/** Beyond the target: the last frame, the index, tags and padding. Only what is written to becomes real. */
+const roomFor = (target: number): number => Math.ceil(1.13 * (target + 8 * MiB))
 
 export const createPacker = (
   kind: 'pack' | 'tree',
@@ -29,26 +37,39 @@ export const createPacker = (
   world: WorkWorld,
 ): Packer => {
   const recipients = setup[kind].map(parseRecipient)
-  let writer: PackWriter | null = null
-  let no = 0
+  let open: Open | null = null
+  let spare: ArrayBuffer | null = null
+  const begin = (no: number): Open => {
+    const memory =
+      spare === null ? Buffer.allocUnsafeSlow(roomFor(setup.packBytes)) : new Uint8Array(spare)
+    spare = null
+    const object = beginObject(recipients, world.random, memory)
+    return { no, object, writer: createPackWriter(object.write, setup.packBytes) }
+  }
   const flush = (): void => {
-    if (writer === null || no === 0) return
-    const sealed = sealObject(writer.finish(), recipients, world.random)
-    world.onSealed({ kind, no, ...sealed })
-    writer.reset()
-    no = 0
+    if (open === null) return
+    const { no, object, writer } = open
+    open = null
+    writer.finish()
+    world.onSealed({ kind, no, ...object.finish() })
   }
   return {
     append: (content, pieces, numbers) => {
-      // The writer's memory is taken only by threads that write packs of this kind.
-      writer ??= createPackWriter({ target: setup.packBytes })
-      if (no === 0) no = numbers.shift() ?? 0
-      if (no === 0) throw fail('INTERNAL_AGENT', { problem: 'no pack number was at hand' })
-      const frame = frameOf(content)
+      if (open === null) {
+        const no = numbers.shift()
+        if (no === undefined)
+          throw fail('INTERNAL_AGENT', { problem: 'no pack number was at hand' })
+        open = begin(no)
+      }
+      const { no, writer } = open
+      const frame = kind === 'pack' ? frameOf(content) : encodeFrame(content)
       const place: [number, number, number] = [no, writer.add(frame, pieces), frame.length]
       if (writer.full) flush()
       return place
     },
     flush,
+    reuse: (memory) => {
+      spare ??= memory
+    },
   }
 }

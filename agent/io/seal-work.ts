@@ -22,6 +22,7 @@ export type Work = {
   place(reading: number, fresh: Uint8Array, numbers: readonly number[]): Placed
   segments(segments: Segments, numbers: readonly number[]): Placed
   flush(kind: 'pack' | 'tree'): void
+  reuse(kind: 'pack' | 'tree', memory: ArrayBuffer): void
 }
 
 /** Cuts a file's content, which lies at `[start, end)` of the arena; `whole` when its end is the file's. */
@@ -30,9 +31,11 @@ const cutContent = (chunker: Chunker, content: Content, arena: Uint8Array): numb
   if (content.isWholeFile && end - start <= WHOLE_LIMIT) return end > start ? [end] : []
   const cuts: number[] = []
   for (let at = start; at < end;) {
-    if (!content.reachesEnd && end - at < MAX_CHUNK) break
-    at = chunker.cut(arena, at, end)
-    cuts.push(at)
+    const cut = chunker.cut(arena, at, end)
+    // Nothing told it to cut: whether the piece goes on is seen when more of the file has been read.
+    if (cut === end && !content.reachesEnd && end - at < MAX_CHUNK) break
+    cuts.push(cut)
+    at = cut
   }
   return cuts
 }
@@ -182,5 +185,6 @@ export const createWork = (setup: SealingSetup, world: WorkWorld): Work => {
     },
     segments: (segments, numbers) => appendSegments(tree, segments, numbers),
     flush: (kind) => (kind === 'pack' ? pack : tree).flush(),
+    reuse: (kind, memory) => (kind === 'pack' ? pack : tree).reuse(memory),
   }
 }

@@ -1,9 +1,9 @@
 /** The pool of sealing threads behind the port `Sealing`. */
 import { Worker } from 'node:worker_threads'
 import { fail, problemOf } from '#shared/errors.ts'
-import type { ReadFiles, Sealed } from '../core/sealing.ts'
-import type { Reading, Sealing, SealingSetup, Sealers } from '../ports.ts'
-import type { Answer, Result, Task, Work } from './seal-messages.ts'
+import type { ReadFiles } from '../core/sealing.ts'
+import type { OnSealed, Reading, Sealing, SealingSetup, Sealers } from '../ports.ts'
+import type { Answer, Result, Returned, Task, Work } from './seal-messages.ts'
 
 /** One is read while the other waits for the answer which of its blobs are new. */
 const READINGS_A_THREAD = 2
@@ -25,7 +25,7 @@ type Thread = {
 const stopped = (problem: string): Error =>
   fail('INTERNAL_AGENT', { problem: `a sealing thread ended: ${problem}` })
 
-const startThread = (setup: SealingSetup, onSealed: (sealed: Sealed) => void): Thread => {
+const startThread = (setup: SealingSetup, onSealed: OnSealed): Thread => {
   const worker = new Worker(new URL('./seal-worker.ts', import.meta.url), {
     workerData: setup,
     resourceLimits: { maxYoungGenerationSizeMb: YOUNG },
@@ -38,9 +38,15 @@ const startThread = (setup: SealingSetup, onSealed: (sealed: Sealed) => void): T
     for (const { reject } of waiting.values()) reject(ended)
     waiting.clear()
   }
+  const giveBack = (kind: 'pack' | 'tree', memory: ArrayBufferLike): void => {
+    if (!(memory instanceof ArrayBuffer)) return
+    const returned: Returned = { op: 'reuse', kind, memory }
+    worker.postMessage(returned, [memory])
+  }
   worker.on('message', (answer: Answer) => {
     if (answer.kind === 'sealed') {
-      onSealed(answer.sealed)
+      const { kind, bytes } = answer.sealed
+      onSealed(answer.sealed, () => giveBack(kind, bytes.buffer))
       return
     }
     const asked = waiting.get(answer.id)

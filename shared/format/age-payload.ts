@@ -96,21 +96,16 @@ const openSegment = (key: KeyObject, sealed: Uint8Array, out: Buffer, place: Pla
   }
 }
 
-/** Seals the whole of `plaintext` into `out` at `offset` (`sealedSize(plaintext.length, 0)` bytes). */
+/** Seals the whole of `plaintext` into `target` at `offset` (`sealedSize(plaintext.length, 0)` bytes). */
 export const sealInto = (
   payloadKey: Uint8Array,
   plaintext: Uint8Array,
   target: Uint8Array,
   offset: number,
 ): void => {
-  const key = createSecretKey(payloadKey)
+  const sealer = createSealerInto(payloadKey)
   const out = view(target)
-  const count = segmentsOf(plaintext.length)
-  let at = offset
-  for (let segment = 0; segment < count; segment += 1) {
-    const part = plaintext.subarray(segment * SEGMENT, (segment + 1) * SEGMENT)
-    at = sealSegment(key, part, out, { at, segment, last: segment === count - 1 })
-  }
+  sealer.end(out, sealer.push(plaintext, out, offset))
 }
 
 /** The payload of `plaintext` under a payload key that has sealed nothing before. */
@@ -156,6 +151,48 @@ const openedLength = (sealed: number, firstSegment: number, isLast: boolean): nu
   return size
 }
 
+/** Seals a stream into memory that is given; holds back at most one segment. */
+export type SealerInto = {
+  /** Bytes that pushing `length` more would write. */
+  readonly ready: (length: number) => number
+  /** Writes at `at` what is ready; gives the place after it. */
+  readonly push: (plain: Uint8Array, out: Buffer, at: number) => number
+  /** The last segment, at most `SEALED_SEGMENT` bytes. Nothing may be pushed after it. */
+  readonly end: (out: Buffer, at: number) => number
+}
+
+/** A sealer under a payload key that has sealed nothing before. */
+export const createSealerInto = (payloadKey: Uint8Array): SealerInto => {
+  const key = createSecretKey(payloadKey)
+  const held = Buffer.allocUnsafeSlow(SEGMENT)
+  let used = 0
+  let segment = 0
+  const seal = (plain: Uint8Array, out: Buffer, at: number): number => {
+    segment += 1
+    return sealSegment(key, plain, out, { at, segment: segment - 1, last: false })
+  }
+  // A full segment is sealed only when a byte follows it: it might be the last.
+  const count = (length: number): number => Math.floor(Math.max(0, used + length - 1) / SEGMENT)
+  return {
+    ready: (length) => count(length) * SEALED_SEGMENT,
+    push: (plain, out, at) => {
+      let from = 0
+      let next = at
+      for (let left = count(plain.length); left > 0; left -= 1) {
+        const take = SEGMENT - used
+        if (used > 0) held.set(plain.subarray(from, from + take), used)
+        next = seal(used > 0 ? held : plain.subarray(from, from + take), out, next)
+        used = 0
+        from += take
+      }
+      held.set(plain.subarray(from), used)
+      used += plain.length - from
+      return next
+    },
+    end: (out, at) => sealSegment(key, held.subarray(0, used), out, { at, segment, last: true }),
+  }
+}
+
 /** Seals a stream: each call gives the sealed bytes that are ready, in order. */
 export type Sealer = {
   readonly push: (plain: Uint8Array) => Uint8Array[]
@@ -163,39 +200,18 @@ export type Sealer = {
   readonly end: () => Uint8Array[]
 }
 
-/** A sealer under a payload key that has sealed nothing before; holds back at most one segment. */
+/** The same into memory of its own. */
 export const createSealer = (payloadKey: Uint8Array): Sealer => {
-  const key = createSecretKey(payloadKey)
-  const held = Buffer.allocUnsafeSlow(SEGMENT)
-  let used = 0
-  let segment = 0
-  const sealHeld = (out: Buffer, at: number, last: boolean): number => {
-    const next = sealSegment(key, held.subarray(0, used), out, { at, segment, last })
-    segment += 1
-    used = 0
-    return next
-  }
+  const sealer = createSealerInto(payloadKey)
   return {
     push: (plain) => {
-      // A full segment is sealed only when a byte follows it: it might be the last.
-      const count = Math.floor(Math.max(0, used + plain.length - 1) / SEGMENT)
-      const out = Buffer.allocUnsafeSlow(count * SEALED_SEGMENT)
-      let from = 0
-      for (let i = 0, at = 0; i < count; i += 1) {
-        const take = SEGMENT - used
-        held.set(plain.subarray(from, from + take), used)
-        used = SEGMENT
-        from += take
-        at = sealHeld(out, at, false)
-      }
-      held.set(plain.subarray(from), used)
-      used += plain.length - from
-      return count === 0 ? [] : [out]
+      const out = Buffer.allocUnsafeSlow(sealer.ready(plain.length))
+      sealer.push(plain, out, 0)
+      return out.length === 0 ? [] : [out]
     },
     end: () => {
-      const out = Buffer.allocUnsafeSlow(used + TAG)
-      sealHeld(out, 0, true)
-      return [out]
+      const out = Buffer.allocUnsafeSlow(SEALED_SEGMENT)
+      return [out.subarray(0, sealer.end(out, 0))]
     },
   }
 }

@@ -15,8 +15,9 @@ const LOOSE = 0xffffc000 | 0
 
 export type Chunker = {
   /**
-   * The next cut in `bytes[start, end)`, as an index into `bytes`, `start < result <= end`. Either `end - start` is at
-   * least `MAX_CHUNK`, or `end` is the end of the file; then the cuts do not depend on how the file was sliced.
+   * The next cut in `bytes[start, end)`, as an index into `bytes`, `start < result <= end`. A result of `end` says
+   * something only if `end - start` is at least `MAX_CHUNK`, or `end` is the end of the file; any other is the cut
+   * however the file was sliced.
    */
   cut(bytes: Uint8Array, start: number, end: number): number
 }

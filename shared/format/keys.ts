@@ -6,6 +6,7 @@ import {
   diffieHellman,
   sign as edSign,
   verify as edVerify,
+  type Hash,
   type KeyObject,
 } from 'node:crypto'
 import { fail } from '../errors.ts'
@@ -174,6 +175,9 @@ export const verifySignature = (
 }
 
 export const sha256 = (bytes: Uint8Array): Uint8Array => createHash('sha256').update(bytes).digest()
+
+/** The same of bytes that come one after the other. */
+export const sha256Stream = (): Hash => createHash('sha256')
 
 const CLASSES = ['content', 'recovery', 'list'] as const
 

@@ -24,26 +24,24 @@ export type PackWriter = {
   readonly size: number
   /** Whether the target is reached; a full writer still takes frames. */
   readonly full: boolean
-  /** The whole plaintext; a view that stays valid until `reset`. */
-  finish(): Uint8Array
-  /** Begins the next pack in the same memory. */
-  reset(): void
+  /** Writes index and padding; nothing may be added after it. */
+  finish(): void
 }
 
-/** `target`: bytes of frames after which the pack counts as full, 4 to 64 MiB. */
-export const createPackWriter = ({ target = PACK_TARGET } = {}): PackWriter => {
-  let buffer = new Uint8Array(target + MAX_FRAME)
+/**
+ * One pack, written front to back to `write`, which must be done with the bytes when it returns. `target`: bytes of frames
+ * after which the pack counts as full, 4 to 64 MiB.
+ */
+export const createPackWriter = (
+  write: (plain: Uint8Array) => void,
+  target = PACK_TARGET,
+): PackWriter => {
+  const frames: string[] = []
   let size = 0
   let pieceCount = 0
-  let frames: string[] = []
   let finished = false
   const append = (bytes: Uint8Array): void => {
-    if (size + bytes.length > buffer.length) {
-      const larger = new Uint8Array(Math.max(size + bytes.length, 1.25 * buffer.length))
-      larger.set(buffer.subarray(0, size))
-      buffer = larger
-    }
-    buffer.set(bytes, size)
+    write(bytes)
     size += bytes.length
   }
   return {
@@ -63,19 +61,12 @@ export const createPackWriter = ({ target = PACK_TARGET } = {}): PackWriter => {
       return size >= target || pieceCount >= PIECES_FULL
     },
     finish: () => {
-      if (finished) return buffer.subarray(0, size)
+      if (finished) throw new RangeError('the pack is finished')
       finished = true
       const offset = size
       const index = skippableFrame(encodeFrame(Buffer.from(indexText(frames))))
       append(index)
       append(paddingFrame(size, { offset, length: index.length }))
-      return buffer.subarray(0, size)
-    },
-    reset: () => {
-      size = 0
-      pieceCount = 0
-      frames = []
-      finished = false
     },
   }
 }

@@ -30,7 +30,7 @@ export type DecodedRecord = { readonly body: RecordBody; readonly signed: Signed
 
 const LABEL = 'holdfast/record/v1'
 const WHAT = 'A backup record'
-const LEVEL = 9
+const EFFORT = { level: 9 }
 /** Body, signature line and two line feeds. */
 const MAX_LINES = MAX_BODY + 256
 
@@ -39,7 +39,7 @@ const MAX_LINES = MAX_BODY + 256
  * body is too long even without its list of first errors.
  */
 export const encodeRecord = (body: RecordBody, sign: Sign): Uint8Array => {
-  const frame = encodeFrame(encodeSignedLines(LABEL, bodyLine(body), sign), LEVEL)
+  const frame = encodeFrame(encodeSignedLines(LABEL, bodyLine(body), sign), EFFORT)
   return concat([frame, paddingFrame(frame.length, NO_INDEX)])
 }
 

@@ -94,13 +94,29 @@ const decompress = (bytes: Uint8Array, size: number): Uint8Array => {
   }
 }
 
-/** One frame over `content` that declares its size; `level` 1 to 19. No checksum: age authenticates every byte. */
-export const encodeFrame = (content: Uint8Array, level: number): Uint8Array =>
+/** How hard to try; what is left out is what the level says. */
+export type Effort = {
+  /** 1 to 19. */
+  readonly level: number
+  /** Shortest match that is looked for, 3 to 7 bytes, and the logarithm of the table of places that it is looked up in. */
+  readonly minMatch?: number
+  readonly hashLog?: number
+}
+
+/** One frame over `content` that declares its size. No checksum: age authenticates every byte. */
+export const encodeFrame = (
+  content: Uint8Array,
+  { level, minMatch = 0, hashLog = 0 }: Effort,
+): Uint8Array =>
   zstdCompressSync(content, {
     // ZSTD_COMPRESSBOUND: the whole frame comes in one buffer.
     chunkSize: content.length + (content.length >> 8) + 1024,
     pledgedSrcSize: content.length,
-    params: { [constants.ZSTD_c_compressionLevel]: level },
+    params: {
+      [constants.ZSTD_c_compressionLevel]: level,
+      [constants.ZSTD_c_minMatch]: minMatch,
+      [constants.ZSTD_c_hashLog]: hashLog,
+    },
   })
 
 /** One frame over `content` in raw blocks, for what does not shrink: content plus 3 bytes per 128 KiB and 9 at most. */

@@ -2,11 +2,11 @@
 import { spawnSync } from 'node:child_process'
 import { describe, expect, test } from 'vitest'
 import { frameOf, storeFrame } from '#shared/format/frame.ts'
-import { createPackWriter } from '#shared/format/pack.ts'
 import { createSegmenter } from '#shared/format/segment.ts'
 import { encodeEntry } from '#shared/format/tree.ts'
 import { KiB, MiB } from '#shared/units.ts'
 import { bytesOf, fileOf, keyOf, placesOf } from '../support/format-material.ts'
+import { createMemoryPack } from '../support/memory-pack.ts'
 
 const has = (program: string): boolean => spawnSync(program, ['--version']).error === undefined
 const haveZstd = has('zstd')
@@ -32,7 +32,7 @@ describe('the zstd program', () => {
   test.skipIf(!haveZstd)(
     'gives the content of a whole pack, compressed and stored frames, index and padding passed over (needs zstd)',
     () => {
-      const writer = createPackWriter()
+      const writer = createMemoryPack()
       for (const content of contents) {
         for (const frame of [frameOf(content), storeFrame(content)]) {
           writer.add(frame, [{ id: keyOf('x'), offset: 0, length: content.length }])
@@ -46,7 +46,7 @@ describe('the zstd program', () => {
   )
 
   test.skipIf(!haveZstd)('passes over a pack without frames (needs zstd)', () => {
-    expect(run('zstd', ['-dc'], createPackWriter().finish()).length).toBe(0)
+    expect(run('zstd', ['-dc'], createMemoryPack().finish()).length).toBe(0)
   })
 
   test.skipIf(!haveZstd || !haveJq)(
@@ -57,7 +57,7 @@ describe('the zstd program', () => {
       const segments = places.flatMap(({ dir, name }, i) =>
         segmenter.push(dir, name, encodeEntry(name, fileOf(i))),
       )
-      const writer = createPackWriter()
+      const writer = createMemoryPack()
       for (const { bytes, sha256 } of [...segments, ...segmenter.end()]) {
         writer.add(frameOf(bytes), [{ id: sha256, offset: 0, length: bytes.length }])
       }

@@ -42,7 +42,12 @@ export const inlineSealers = (width = 2, now: () => number = later, see = native
       random: systemRandom,
       now,
       native: see,
-      onSealed,
+      onSealed: (sealed) => {
+        const { kind, bytes } = sealed
+        onSealed(sealed, () => {
+          if (bytes.buffer instanceof ArrayBuffer) work.reuse(kind, bytes.buffer)
+        })
+      },
     })
     const readingOf = (read: ReturnType<typeof work.files>): Reading => ({
       files: read.files,

@@ -5,9 +5,10 @@ import { toBase64url, toHex } from '#shared/format/bytes.ts'
 import type { Recipient } from '#shared/format/keys.ts'
 import { packKey, packNo } from '#shared/format/layout.ts'
 import type { FullLocator, Locator, PackNo } from '#shared/format/locator.ts'
-import { createPackWriter, type Piece } from '#shared/format/pack.ts'
+import type { Piece } from '#shared/format/pack.ts'
 import type { PackRow } from '#shared/format/pack-table.ts'
 import type { Random } from '#shared/world.ts'
+import { createMemoryPack } from './memory-pack.ts'
 
 export type FramePlace = { readonly offset: number; readonly length: number }
 
@@ -59,8 +60,8 @@ export const createPackStore = (setup: PackSetup): PackStore => {
   const objects = new Map<string, Uint8Array>()
   const placed = new Map<PackNo, PlacedObject>()
   const writers = {
-    pack: createPackWriter({ target: setup.target }),
-    tree: createPackWriter({ target: setup.target }),
+    pack: createMemoryPack(setup.target),
+    tree: createMemoryPack(setup.target),
   }
   const open: { pack: Open | null; tree: Open | null } = { pack: null, tree: null }
   let counter = 0
@@ -72,7 +73,7 @@ export const createPackStore = (setup: PackSetup): PackStore => {
       setup.recipients[kind],
       writers[kind].finish(),
     )
-    writers[kind].reset()
+    writers[kind] = createMemoryPack(setup.target)
     open[kind] = null
     const key = packKey(setup.vault, kind, one.no, toHex(setup.random(16)))
     objects.set(key, bytes)

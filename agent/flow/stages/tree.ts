@@ -30,7 +30,7 @@ type Parts = {
 }
 
 /** Speed counts here, not size: these blocks never leave the machine. */
-const LOCAL_LEVEL = 1
+const LOCAL_EFFORT = { level: 1 }
 /** What is smaller does not become a block of its own. */
 const SMALL = BLOCK / 4
 
@@ -48,7 +48,7 @@ export const createTreeStage = ({ segmentKey, segments, crew, local }: Parts): T
     }
   }
   const spill = (least: number): void => {
-    if (writer.size > least) local.write(encodeFrame(writer.take(), LOCAL_LEVEL))
+    if (writer.size > least) local.write(encodeFrame(writer.take(), LOCAL_EFFORT))
   }
   /** A whole block is kept as it is packed, unless what waits before it would become a tiny block. */
   const keep = (run: Run): void => {

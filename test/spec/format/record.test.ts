@@ -69,7 +69,7 @@ const codeOf = (run: () => unknown): string => {
 
 /** A record around any line 1: signed as it should be, so that only the reader of the body stands against it. */
 const recordOf = (line: string): Uint8Array => {
-  const frame = encodeFrame(encodeSignedLines('holdfast/record/v1', line, agent.sign), 3)
+  const frame = encodeFrame(encodeSignedLines('holdfast/record/v1', line, agent.sign), { level: 3 })
   return concat([frame, paddingFrame(frame.length, NO_INDEX)])
 }
 const changed = (change: Record<string, unknown>): string =>

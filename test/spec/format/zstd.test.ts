@@ -51,7 +51,11 @@ const SIZES = [
 describe('a zstd frame', () => {
   test.each(SIZES)('over %i bytes gives them back, compressed or stored', (size) => {
     for (const content of [textOf(size), plainOf(size)]) {
-      for (const frame of [encodeFrame(content, 1), encodeFrame(content, 3), storeFrame(content)]) {
+      for (const frame of [
+        encodeFrame(content, { level: 1 }),
+        encodeFrame(content, { level: 3 }),
+        storeFrame(content),
+      ]) {
         expect(frameContentSize(frame)).toBe(size)
         expect(frameLength(frame)).toBe(frame.length)
         expect(equalBytes(decodeFrame(frame, size), content)).toBe(true)
@@ -67,7 +71,7 @@ describe('a zstd frame', () => {
   })
 
   test('is refused when it declares more than the limit, before anything is decoded', () => {
-    const frame = encodeFrame(textOf(1000), 3)
+    const frame = encodeFrame(textOf(1000), { level: 3 })
     expect(isDamaged(() => decodeFrame(frame, 999))).toBe(true)
     // A header that promises 2^62 bytes and has no more.
     const huge = Buffer.from('28b52ffde00000000000000040', 'hex')
@@ -87,14 +91,14 @@ describe('a zstd frame', () => {
       [4, 0x61],
       [4, 0x68],
     ] as const) {
-      const bad = Uint8Array.from(encodeFrame(textOf(256 + 0xe8), 3))
+      const bad = Uint8Array.from(encodeFrame(textOf(256 + 0xe8), { level: 3 }))
       bad[at] = value
       expect([at, value, isDamaged(() => decodeFrame(bad, 4 * MiB))]).toEqual([at, value, true])
     }
   })
 
   test('is refused with anything before or after it, another frame or a skippable one too', () => {
-    const frame = encodeFrame(textOf(1000), 3)
+    const frame = encodeFrame(textOf(1000), { level: 3 })
     const extras = [frame, skippableFrame(new Uint8Array(3)), Uint8Array.of(0)]
     for (const extra of extras) {
       expect(isDamaged(() => decodeFrame(concat([frame, extra]), 4 * MiB))).toBe(true)
@@ -104,7 +108,7 @@ describe('a zstd frame', () => {
   })
 
   test('is refused when cut at any length', () => {
-    for (const frame of [encodeFrame(textOf(3000), 3), storeFrame(plainOf(100))]) {
+    for (const frame of [encodeFrame(textOf(3000), { level: 3 }), storeFrame(plainOf(100))]) {
       for (let length = 0; length < frame.length; length += 1) {
         expect([length, isDamaged(() => decodeFrame(frame.subarray(0, length), MiB))]).toEqual([
           length,
