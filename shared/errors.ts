@@ -66,6 +66,10 @@ export const CATALOGUE = {
     'This needs a key that the control plane does not have: {problem}.',
     'Give --identity FILE, or approve the open request.',
   ]),
+  GONE: entry(410, 5, 'never', [
+    'The {resource} {id} was removed, and the time in which it could be brought back is over.',
+    'Use another one; list what there is to find it.',
+  ]),
   PAYLOAD_TOO_LARGE: entry(413, 2, 'after-change', [
     'The body is larger than {limit} bytes.',
     'Send less at once.',

@@ -20,7 +20,7 @@ const orderFor = async (
   scope: RunScope,
   [run, vault]: readonly [Running, VaultId],
 ): Promise<Orders['backup.start']> => {
-  const { kept, gone, sources, ...briefing } = await parts.runs.brief(scope.backup, vault)
+  const { kept, gone, retired, sources, ...briefing } = await parts.runs.brief(scope.backup, vault)
   return {
     type: 'backup.start',
     id: freshId(parts),
@@ -32,6 +32,7 @@ const orderFor = async (
     sources: [...sources],
     kept: asRuns(kept, MOST_KEPT_RUNS).map(([first, last]) => [first, last]),
     gone: [...gone],
+    retired: [...retired],
     pack_bytes: PACK_TARGET,
   }
 }

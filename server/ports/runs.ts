@@ -30,6 +30,7 @@ export type Briefing = Pick<
 > & {
   readonly kept: readonly number[]
   readonly gone: readonly number[]
+  readonly retired: readonly number[]
 }
 
 type Said<Report> = Omit<Report, 'type' | 'id' | 're' | 'run' | 'epoch'>
@@ -63,7 +64,7 @@ export type Runs = {
   heldBy(server: ServerId, listed: readonly string[]): Promise<readonly Held[]>
   /** Runs whose lease or deadline is over, at most `limit` of each kind. */
   overdue(limit: number): Promise<readonly (Held & { readonly server: ServerId })[]>
-  /** Binds the run to its vault and the vault's present gc_epoch, and says what the agent has to know. */
+  /** Binds the run to its vault, with the gc_epoch that it is told of as its floor, and says what the agent has to know. */
   brief(backup: BackupId, vault: VaultId): Promise<Briefing>
   /** `false` where the epoch is not the current one. */
   progress(of: RunRef, epoch: number, now: RunProgress | RestoreProgress): Promise<boolean>

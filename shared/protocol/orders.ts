@@ -33,8 +33,10 @@ export const BackupStart = Type.Object({
   kept: list(Type.Tuple([whole, whole]), 1000),
   sources: list(FilesSource, 100),
   gc_epoch: whole,
-  /** Packs condemned, retired or deleted since the agent's last gc_epoch: their blobs count as absent. */
+  /** Packs condemned or deleted since the last gc_epoch that this agent confirmed by a commit: their blobs count as absent. */
   gone: list(whole, 10_000),
+  /** Packs that are to be left, within a budget a run: nothing new may count on them. */
+  retired: Type.Optional(list(whole, 10_000)),
   pack_bytes: whole,
 })
 

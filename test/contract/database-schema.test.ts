@@ -26,7 +26,13 @@ const typesIn = (text: string): Map<string, Column[]> => {
 const declared = async (): Promise<ReadonlyMap<string, readonly Column[]>> => {
   const read = async (file: string): Promise<string> =>
     readFile(new URL(`../../server/io/db/${file}`, import.meta.url), 'utf8')
-  const files = ['schema-backups.ts', 'schema-restores.ts', 'schema-downloads.ts', 'schema.ts']
+  const files = [
+    'schema-backups.ts',
+    'schema-deletion.ts',
+    'schema-restores.ts',
+    'schema-downloads.ts',
+    'schema.ts',
+  ]
   const text = (await Promise.all(files.map(read))).join('\n')
   const types = typesIn(text)
   const parts = [...(types.get('BackupRun') ?? []), ...(types.get('BackupResult') ?? [])]

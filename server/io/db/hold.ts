@@ -4,16 +4,18 @@
  */
 import { type Kysely, sql } from 'kysely'
 import { fail } from '#shared/errors.ts'
-import type { KeyId, ProjectId, ServerId, StorageId } from '#shared/ids.ts'
+import type { BackupId, KeyId, ProjectId, ServerId, StorageId } from '#shared/ids.ts'
 import type { Schema } from './schema.ts'
 
 type Held =
+  | readonly ['backup', BackupId]
   | readonly ['project', ProjectId]
   | readonly ['server', ServerId]
   | readonly ['storage', StorageId]
   | readonly ['encryption key', KeyId]
 
 const TABLES = {
+  backup: sql.table('backups'),
   project: sql.table('projects'),
   server: sql.table('servers'),
   storage: sql.table('storages'),

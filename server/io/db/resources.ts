@@ -17,6 +17,7 @@ import type {
 } from '../../ports.ts'
 import type { Idempotency } from '../../ports/idempotency.ts'
 import type { OwnOrganization } from '../../ports/organization.ts'
+import type { Collections, Deletion } from '../../ports/deletion.ts'
 import type { Downloads } from '../../ports/downloads.ts'
 import type { Followable, Logs } from '../../ports/following.ts'
 import type { UsedStorages } from '../../ports/readiness.ts'
@@ -25,6 +26,8 @@ import type { Verifications } from '../../ports/verifications.ts'
 import type { Sealing } from '../secrets.ts'
 import { backupsIn } from './backups/backups.ts'
 import { credentialSealing } from './credentials.ts'
+import { collectionsIn } from './deletion/collections.ts'
+import { deletionIn } from './deletion/deletion.ts'
 import { downloadsIn } from './downloads/downloads.ts'
 import { followedDownloads } from './downloads/followed-downloads.ts'
 import { encryptionKeysIn, identityPurpose, type MakeIdentity } from './encryption-keys.ts'
@@ -62,6 +65,8 @@ export type Resources = {
   readonly firstStart: FirstStart
   readonly idempotency: Idempotency
   readonly downloads: Downloads
+  readonly deletion: Deletion
+  readonly collections: Collections
   readonly verifications: Verifications
   readonly usedStorages: UsedStorages
   /** What can be followed while it runs, and the logs of it. */
@@ -106,6 +111,7 @@ export const resourcesIn = (db: Kysely<Schema>, world: World): Resources => {
     storagesIn(on, { sealing: credentials, makeId })
   const keys = (on: Kysely<Schema>): EncryptionKeys =>
     encryptionKeysIn(on, { makeIdentity, openIdentity, makeId })
+  const backups = backupsIn(db, makeId)
   return {
     tokens: tokensIn(db),
     issued: issuedTokensIn(db, { random, makeId }),
@@ -117,7 +123,7 @@ export const resourcesIn = (db: Kysely<Schema>, world: World): Resources => {
     keys: keys(db),
     enrollments: enrollmentTokensIn(db, { random, makeId }),
     jobs: jobsIn(db, { makeId }),
-    backups: backupsIn(db, makeId),
+    backups,
     followed: {
       backups: followedBackups(db),
       restores: followedRestores(db),
@@ -126,6 +132,8 @@ export const resourcesIn = (db: Kysely<Schema>, world: World): Resources => {
     },
     logs: { backups: logsIn(db, NAMES.backup), restores: logsIn(db, NAMES.restore) },
     downloads: downloadsIn(db, { makeId }),
+    deletion: deletionIn(db, { makeId, backups }),
+    collections: collectionsIn(db),
     verifications: verificationsIn(db, { makeId }),
     usedStorages: usedStoragesIn(db),
     idempotency: idempotencyIn(db, { sealing: world.sealing, makeId }),

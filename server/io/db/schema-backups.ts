@@ -70,6 +70,7 @@ export type Backups = BackupRun &
     expires_at: Time | null
     last_used_at: Time | null
     deleted_at: Time | null
+    purged_at: Time | null
     created_at: DefaultTime
     started_at: Time | null
     completed_at: Time | null
@@ -105,6 +106,7 @@ export type Packs = {
   condemned_epoch: number | null
   retired_epoch: number | null
   deleted_at: Time | null
+  most_live: Default<number>
 }
 
 export type VaultObjects = {

@@ -19,6 +19,7 @@ import type {
   Packs,
   VaultObjects,
 } from './schema-backups.ts'
+import type { Collections, Removals } from './schema-deletion.ts'
 import type {
   DownloadEvents,
   DownloadObjects,
@@ -276,4 +277,6 @@ export type Schema = {
   download_events: DownloadEvents
   verifications: Verifications
   verification_events: VerificationEvents
+  removals: Removals
+  collections: Collections
 }

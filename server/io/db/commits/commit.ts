@@ -3,6 +3,7 @@ import { fail } from '#shared/errors.ts'
 import type { BackupId, JobId, OrgId, VaultId } from '#shared/ids.ts'
 import { backupRun } from '../../../core/backup-machine.ts'
 import { type IntervalPlan, referenced, type Staged } from '../../../core/commit.ts'
+import { shareVault } from '../deletion/gate.ts'
 import { backupSum } from '../../../core/run-log.ts'
 import type { CommitOutcome, Commits } from '../../../ports.ts'
 import { RUN_COLUMNS, type RunRow, type RunUpdate, runIn, storeRun } from '../runs/run-row.ts'
@@ -45,21 +46,40 @@ const lockHead = async (trx: Transaction<Schema>, at: Place): Promise<number> =>
   return head.sequence
 }
 
+/** `gc_epoch`: what its agent was told of; the floor that it held. */
 type LockedRun = RunRow & { readonly sequence: number | null; readonly gc_epoch: number }
 
 const lockRun = async (trx: Transaction<Schema>, at: Place): Promise<LockedRun> => {
   const row = await trx
     .selectFrom('backups')
-    .select([...RUN_COLUMNS, 'sequence'])
+    .select([...RUN_COLUMNS, 'sequence', 'gc_floor'])
     .where('id', '=', at.backup)
     .forUpdate()
     .executeTakeFirstOrThrow()
-  const { gc_epoch } = await trx
-    .selectFrom('vaults')
-    .select('gc_epoch')
-    .where('id', '=', at.vault)
-    .executeTakeFirstOrThrow()
-  return { ...row, gc_epoch }
+  return { ...row, gc_epoch: row.gc_floor ?? 0 }
+}
+
+/**
+ * What a statement of changes counts on without a word: the open intervals that it does not mention. `condemned` are to be
+ * revived with the rest; `deleted` ended at the very number that this commit gets (deletion/packs.ts, markDeleted).
+ */
+const builtUpon = async (
+  trx: Transaction<Schema>,
+  at: Place,
+  [staged, sequence]: readonly [Staged, number],
+): Promise<{ readonly condemned: readonly number[]; readonly deleted: readonly number[] }> => {
+  if (staged.kind === 'whole') return { condemned: [], deleted: [] }
+  const { rows: condemned } = await sql<{ pack_no: number }>`
+    select p.pack_no from packs p join pack_refs r on r.vault_id = p.vault_id and r.pack_no = p.pack_no
+    where p.vault_id = ${at.vault} and p.state = 'condemned' and r.job_id = ${at.job} and r.to_seq is null`.execute(
+    trx,
+  )
+  const { rows: deleted } = await sql<{ pack_no: number }>`
+    select pack_no from pack_refs
+    where vault_id = ${at.vault} and job_id = ${at.job} and to_seq = ${sequence}`.execute(trx)
+  const unsaid = (rows: readonly { readonly pack_no: number }[]): readonly number[] =>
+    rows.map(({ pack_no }) => pack_no).filter((no) => !staged.live.has(no))
+  return { condemned: unsaid(condemned), deleted: unsaid(deleted) }
 }
 
 /** Locks what is referenced by rising number, revives what was condemned, and names what is not stored. */
@@ -173,13 +193,12 @@ export const outcomeOf = async (
 ): Promise<CommitOutcome | null> => {
   const row = await db
     .selectFrom('backups')
-    .innerJoin('vaults', 'vaults.id', 'backups.vault_id')
-    .select(['backups.sequence', 'vaults.gc_epoch'])
+    .select(['backups.sequence', 'backups.gc_floor'])
     .where('backups.id', '=', backup)
     .where('backups.sequence', 'is not', null)
     .executeTakeFirst()
   if (row?.sequence === undefined || row.sequence === null) return null
-  return { done: 'committed', sequence: row.sequence, gcEpoch: row.gc_epoch }
+  return { done: 'committed', sequence: row.sequence, gcEpoch: row.gc_floor ?? 0 }
 }
 
 /** FORMAT.md, "Commit, and deleting without reading": all of it, or nothing. */
@@ -190,6 +209,7 @@ export const commitRun = async (
 ): Promise<CommitOutcome> =>
   db.transaction().execute(async (trx): Promise<CommitOutcome> => {
     const at = await placeOf(trx, backup)
+    await shareVault(trx, at.vault)
     const sequence = (await lockHead(trx, at)) + 1
     const row = await lockRun(trx, at)
     if (row.sequence !== null)
@@ -197,7 +217,9 @@ export const commitRun = async (
     const before = runIn(row)
     const [run, verdict] = how.decide(before)
     if (verdict !== 'changed') return { done: 'lost' }
-    const missing = await lockPacks(trx, at.vault, referenced(staged))
+    const below = await builtUpon(trx, at, [staged, sequence])
+    const absent = await lockPacks(trx, at.vault, [...referenced(staged), ...below.condemned])
+    const missing = [...absent, ...below.deleted]
     if (missing.length > 0) return { done: 'missing', packs: missing }
     const plan = how.plan(await openIntervals(trx, at, staged), staged)
     await applyPlan(trx, at, [plan, sequence])

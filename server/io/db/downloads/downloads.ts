@@ -11,6 +11,7 @@ import type {
 } from '../../../ports/downloads.ts'
 import type { Claim } from '../../../ports/tasks.ts'
 import { audit } from '../audit.ts'
+import { hold } from '../hold.ts'
 import { wantedIn, wantedRows } from '../restores/restore-shape.ts'
 import type { Schema } from '../schema.ts'
 import { reasonFor } from '../tasks/failure.ts'
@@ -41,6 +42,7 @@ const add = async (
 ): Promise<void> =>
   db.transaction().execute(async (trx) => {
     const { id, of, name, openRequest, expiresIn } = wanted
+    await hold(trx, ['backup', of.backup])
     await trx
       .insertInto('downloads')
       .values({

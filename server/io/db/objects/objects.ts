@@ -2,6 +2,8 @@ import { type Kysely, sql } from 'kysely'
 import type { BackupId, VaultId } from '#shared/ids.ts'
 import type { ObjectClass } from '#shared/protocol/reports.ts'
 import type { GrantedObject, Objects, StoredObjectNote } from '../../../ports.ts'
+import { ownVault, raiseEpoch } from '../deletion/gate.ts'
+import { closeIntervals } from '../deletion/packs.ts'
 import { anyOf } from '../pack-numbers.ts'
 import type { Schema } from '../schema.ts'
 import { grantObjects } from './grant.ts'
@@ -84,15 +86,14 @@ const store = async (
   return rows.length > 0
 }
 
-/** Lock order: the vault, then packs by rising number. `gone` tells later runs by the raised gc_epoch. */
+/**
+ * Lock order: the vault, then packs by rising number. Later runs are told, for the gc_epoch rises; and no later backup builds
+ * upon them, for their intervals end with the heads (deletion/packs.ts, markDeleted).
+ */
 const lost = async (db: Kysely<Schema>, vault: VaultId, packs: readonly number[]): Promise<void> =>
   db.transaction().execute(async (trx) => {
-    const { gc_epoch } = await trx
-      .updateTable('vaults')
-      .set((is) => ({ gc_epoch: is('gc_epoch', '+', 1), updated_at: sql<Date>`hf_now()` }))
-      .where('id', '=', vault)
-      .returning('gc_epoch')
-      .executeTakeFirstOrThrow()
+    await ownVault(trx, vault)
+    const epoch = await raiseEpoch(trx, vault)
     await sql`
       with locked as (
         select pack_no from packs
@@ -100,8 +101,9 @@ const lost = async (db: Kysely<Schema>, vault: VaultId, packs: readonly number[]
         order by pack_no for update
       )
       update packs p set state = 'deleted', deleted_at = hf_now(), condemned_at = coalesce(condemned_at, hf_now()),
-        condemned_epoch = ${gc_epoch}
+        condemned_epoch = ${epoch}
       from locked where p.vault_id = ${vault} and p.pack_no = locked.pack_no`.execute(trx)
+    await closeIntervals(trx, vault, packs)
   })
 
 const forget = async (

@@ -7,6 +7,7 @@ import { askedFor } from '../../../core/run-log.ts'
 import { pagesOf } from '../../../core/selection.ts'
 import type { InTheWay, NewRestore, Restores } from '../../../ports/restores.ts'
 import { audit } from '../audit.ts'
+import { hold } from '../hold.ts'
 import { addOpenRequest, type AddParts } from '../open-requests/add.ts'
 import { beginRun } from '../runs/append.ts'
 import type { Schema } from '../schema.ts'
@@ -27,13 +28,6 @@ const lockServer = async (trx: Kysely<Schema>, server: ServerId): Promise<void> 
     .forNoKeyUpdate()
     .executeTakeFirst()
   if (row === undefined) throw fail('RESOURCE_NOT_FOUND', { resource: 'server', id: server })
-}
-
-/** The backup is not removed while the restore is added; afterwards the restore stands in the way of that. */
-const holdBackup = async (trx: Kysely<Schema>, { of }: NewRestore): Promise<void> => {
-  const { rows } = await sql`
-    select 1 from backups where id = ${of.backup} and deleted_at is null for share`.execute(trx)
-  if (rows.length === 0) throw fail('RESOURCE_NOT_FOUND', { resource: 'backup', id: of.backup })
 }
 
 /** Index: restores_open. */
@@ -122,7 +116,8 @@ export const startRestore = async (
     const inTheWay =
       (await restoreInTheWay(trx, wanted, touches)) ?? (await backupInTheWay(trx, wanted, touches))
     if (inTheWay !== null) return inTheWay
-    await holdBackup(trx, wanted)
+    // Afterwards the restore stands in the way of removing it.
+    await hold(trx, ['backup', wanted.of.backup])
     if (wanted.openRequest !== null) await addOpenRequest(trx, parts, [caller, wanted.openRequest])
     await insertRestore(trx, caller, wanted)
     await audit(trx, [caller, parts.makeId()], {

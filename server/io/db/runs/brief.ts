@@ -5,8 +5,9 @@ import { parser, Type } from '#shared/schema.ts'
 import type { Briefing } from '../../../ports/runs.ts'
 import type { Schema } from '../schema.ts'
 import { fail } from '#shared/errors.ts'
+import { shareVault } from '../deletion/gate.ts'
 
-// What one `backup.start` can carry; a longer list is cut, and `commit.missing` catches what it hid.
+// What one `backup.start` can carry. Of packs that are gone the rest is told next time, and the floor is lower.
 const MOST_GONE = 10_000
 const MOST_KEPT = 100_000
 
@@ -26,7 +27,7 @@ type Bound = {
   head_gc_epoch: number | null
 }
 
-/** The run holds the vault's gc_epoch of this moment as its floor: what is condemned later is still there for it. */
+/** The run holds the vault's gc_epoch of this moment as its floor: what is condemned later is still there for it. Behind the gate. */
 const bind = async (trx: Transaction<Schema>, backup: BackupId, vault: VaultId): Promise<Bound> => {
   const { rows } = await sql<Bound>`
     with bound as (
@@ -70,16 +71,29 @@ const keptBy = async (
   return rows.map(({ sequence }) => sequence).reverse()
 }
 
+type Told = { readonly gone: readonly number[]; readonly epoch: number }
+
+/** What was condemned or deleted since, epoch by epoch as far as it fits; `epoch` is the last that was told in full. */
 const goneSince = async (
   trx: Transaction<Schema>,
   vault: VaultId,
-  epoch: number,
-): Promise<readonly number[]> => {
+  [since, present]: readonly [number, number],
+): Promise<Told> => {
+  const { rows } = await sql<{ pack_no: number; condemned_epoch: number }>`
+    select pack_no, condemned_epoch from packs where vault_id = ${vault} and condemned_epoch > ${since}
+    order by condemned_epoch limit ${MOST_GONE + 1}`.execute(trx)
+  const cut = rows[MOST_GONE]
+  const epoch = cut === undefined ? present : cut.condemned_epoch - 1
+  const told = rows.filter((row) => row.condemned_epoch <= epoch)
+  return { gone: told.map(({ pack_no }) => pack_no), epoch }
+}
+
+/** Index: packs_retired_now. */
+const retiredIn = async (trx: Transaction<Schema>, vault: VaultId): Promise<readonly number[]> => {
   const { rows } = await sql<{ pack_no: number }>`
-    select pack_no from packs where vault_id = ${vault} and condemned_epoch > ${epoch}
-    union
-    select pack_no from packs where vault_id = ${vault} and retired_epoch > ${epoch}
-    limit ${MOST_GONE}`.execute(trx)
+    select pack_no from packs
+    where vault_id = ${vault} and state = 'stored' and retired_epoch is not null
+    order by pack_no limit ${MOST_GONE}`.execute(trx)
   return rows.map(({ pack_no }) => pack_no)
 }
 
@@ -89,6 +103,7 @@ export const brief = async (
   vault: VaultId,
 ): Promise<Briefing> =>
   db.transaction().execute(async (trx) => {
+    await shareVault(trx, vault)
     const row = await bind(trx, backup, vault)
     const sources = parseSources(row.sources)
     if (!('ok' in sources))
@@ -97,6 +112,9 @@ export const brief = async (
         problem: sources.problem,
       })
     const parent = parentOf(row)
+    const told = await goneSince(trx, vault, [row.head_gc_epoch ?? 0, row.gc_epoch])
+    if (told.epoch < row.gc_epoch)
+      await sql`update backups set gc_floor = ${told.epoch} where id = ${backup}`.execute(trx)
     return {
       job_name: row.job_name,
       vault: { id: vault, is_new: !row.genesis, recipients: row.recipients },
@@ -104,8 +122,9 @@ export const brief = async (
       sequence: (parent?.sequence ?? 0) + 1,
       parent,
       sources: sources.ok,
-      gc_epoch: row.gc_epoch,
+      gc_epoch: told.epoch,
       kept: await keptBy(trx, vault, row.job_id),
-      gone: await goneSince(trx, vault, row.head_gc_epoch ?? 0),
+      gone: told.gone,
+      retired: await retiredIn(trx, vault),
     }
   })

@@ -10,7 +10,8 @@ import { reasonFor } from './failure.ts'
 /** Where one kind is kept. `open`: which rows are to be worked on. `busy`: the status of one that is claimed. */
 export type TaskNames = {
   readonly tasks: RawBuilder<unknown>
-  readonly events: RawBuilder<unknown>
+  /** Null: nobody follows it. */
+  readonly events: RawBuilder<unknown> | null
   /** The column of the events that says of which task. */
   readonly of: RawBuilder<unknown>
   readonly open: RawBuilder<unknown>
@@ -25,7 +26,7 @@ export const heldBy = <Job extends { readonly id: string }>({ job, epoch }: Clai
   epoch,
 })
 
-const span = (ms: Ms): RawBuilder<unknown> => sql`${ms} * interval '1 millisecond'`
+export const span = (ms: Ms): RawBuilder<unknown> => sql`${ms} * interval '1 millisecond'`
 
 /** The row is locked by the caller. */
 export const noteStatus = async (
@@ -33,6 +34,7 @@ export const noteStatus = async (
   { tasks, events, of }: TaskNames,
   id: string,
 ): Promise<void> => {
+  if (events === null) return
   await sql`
     insert into ${events} (${of}, seq, org_id, type, body)
     select t.id, coalesce((select max(e.seq) from ${events} e where e.${of} = t.id), 0) + 1, t.org_id, 'status',

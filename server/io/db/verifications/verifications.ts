@@ -11,6 +11,7 @@ import type {
   Verifications,
 } from '../../../ports/verifications.ts'
 import { audit } from '../audit.ts'
+import { hold } from '../hold.ts'
 import { brokenConstraint } from '../errors.ts'
 import type { Schema } from '../schema.ts'
 import { reasonFor } from '../tasks/failure.ts'
@@ -40,6 +41,7 @@ const insert = async (
   { id, of, level, openRequest }: NewVerification,
 ): Promise<void> =>
   db.transaction().execute(async (trx) => {
+    await hold(trx, ['backup', of.backup])
     await trx
       .insertInto('verifications')
       .values({
