@@ -9,6 +9,7 @@ import type { VaultKeys } from '#shared/format/vault-secret.ts'
 import { createLedger, type Uses } from '../core/live.ts'
 import { showBytes } from '../core/open-show.ts'
 import type { Patience } from '../core/patience.ts'
+import { packsToLeave } from '../core/retiring.ts'
 import { asLines, createProblems, type Problems } from '../core/problems.ts'
 import { newTally, type Tally } from '../core/progress.ts'
 import type { Sealed } from '../core/sealing.ts'
@@ -246,7 +247,9 @@ export const runBackup = async (
   const tally = newTally()
   const vault: VaultParts = parts
   const keys = vaultKeys(vault, order.vault)
-  const known = openKnown(state, order.vault.id, order.gone)
+  const before = readParent(state, order.job, order.vault.id)
+  const left = packsToLeave(order.retired ?? [], before)
+  const known = openKnown(state, order.vault.id, { gone: order.gone, left })
   const uploads = createUploads({ ...parts, link }, crew.stop)
   const setup = {
     idKey: keys.idKey,
@@ -279,10 +282,9 @@ export const runBackup = async (
   const finished = new AbortController()
   const reporting = reportProgress(run, AbortSignal.any([crew.stop, finished.signal]))
   try {
-    const parent = readParent(state, order.job, order.vault.id)
-    sweepTrees(state, order.job, parent?.tree ?? null)
+    sweepTrees(state, order.job, before?.tree ?? null)
     await openVault(vault, order.vault, { link, uploads, stop: crew.stop })
-    await passes(run, parent)
+    await passes(run, before)
   } catch (error) {
     // The first failure stops everything; what follows from it is not what went wrong.
     throw crew.stop.aborted ? crew.stop.reason : error

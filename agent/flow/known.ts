@@ -113,20 +113,35 @@ const compact = (state: StateFolder, path: string, rows: ReadonlyMap<PackNo, Pac
   state.rename(fresh, path)
 }
 
-/** Opens what the agent knows about a vault; `gone` is dropped first. */
-export const openKnown = (state: StateFolder, vault: string, gone: readonly PackNo[]): Known => {
+/** Packs that this run counts as absent though they are there: their rows are kept for other runs. */
+const setAside = (
+  rows: Map<PackNo, PackRow>,
+  packs: ReadonlySet<PackNo>,
+): ReadonlyMap<PackNo, PackRow> => {
+  const aside = new Map([...rows].filter(([pack]) => packs.has(pack)))
+  for (const pack of aside.keys()) rows.delete(pack)
+  return aside
+}
+
+export type Absent = { readonly gone: readonly PackNo[]; readonly left: ReadonlySet<PackNo> }
+
+/** Opens what the agent knows about a vault; `gone` is dropped first, `left` counts as absent in this run. */
+export const openKnown = (state: StateFolder, vault: string, { gone, left }: Absent): Known => {
   const paths = { packs: `vaults/${vault}/packs`, blobs: `vaults/${vault}/blobs` }
-  const rows = loadRows(state, paths.packs)
-  const lost = gone.filter((pack) => rows.delete(pack))
-  if (lost.length > 0) saveRows(state, paths.packs, rows)
+  const all = loadRows(state, paths.packs)
+  const lost = gone.filter((pack) => all.delete(pack))
+  if (lost.length > 0) saveRows(state, paths.packs, all)
   const table = createTable()
   let file = state.records(paths.blobs, RECORD_BYTES)
-  if (fillTable(table, file, rows) > MOST_DEAD * file.count) {
+  if (fillTable(table, file, all) > MOST_DEAD * file.count) {
     file.close()
-    compact(state, paths.blobs, rows)
+    compact(state, paths.blobs, all)
     file = state.records(paths.blobs, RECORD_BYTES)
-    fillTable(table, file, rows)
+    fillTable(table, file, all)
   }
+  const rows = new Map(all)
+  const aside = setAside(rows, left)
+  if (aside.size > 0) fillTable(table, file, rows)
   const records = (): RecordFile => file
   const locate = (ids: Uint8Array, at: number): Locator | null => {
     const found = table.find(ids, at, (n) => recordHasId(records().read(n), ids, at))
@@ -154,7 +169,7 @@ export const openKnown = (state: StateFolder, vault: string, gone: readonly Pack
     },
     forget: (packs) => {
       for (const pack of packs) rows.delete(pack)
-      saveRows(state, paths.packs, rows)
+      saveRows(state, paths.packs, new Map([...aside, ...rows]))
       fillTable(table, records(), rows)
     },
     get ids() {
