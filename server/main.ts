@@ -105,7 +105,7 @@ const routesOf = async (
   const readiness = createReadiness({ ...resources, ...world, stores, checkDatabase })
   const routes = apiRoutes({
     ...resources,
-    ...{ reading, openRequests, restores, stores },
+    ...{ reading, openRequests, restores, stores, wakeWorker },
     clock: systemClock,
     random: systemRandom,
     agents: parts,

@@ -1,17 +1,20 @@
-/** What the control plane itself works on beside the agents: downloads that it prepares, verifications. */
+/** What the control plane itself works on beside the agents: downloads that it prepares, verifications, collection of what nothing needs. */
 import { SECOND } from '#shared/units.ts'
+import { collectGarbage, type CollectParts } from '../flow/deletion/collect.ts'
 import { prepareDownload, type PrepareParts } from '../flow/downloads/prepare-download.ts'
 import { removeDownloads, type RemoveParts } from '../flow/downloads/remove-downloads.ts'
 import { verifyRestore, type VerifyParts } from '../flow/verifications/verify-restore.ts'
 import type { TaskWorld } from '../flow/tasks/run-task.ts'
 import { loopOf, startWorker, type Worker } from './worker.ts'
 
-export type OwnWorkParts = PrepareParts & RemoveParts & VerifyParts & TaskWorld
+export type OwnWorkParts = PrepareParts & RemoveParts & VerifyParts & CollectParts & TaskWorld
 
 /** Each takes some 100 MiB at most. */
 const DOWNLOADS = 3
 /** Nobody waits for it as for a download; some 200 MiB. */
 const VERIFICATIONS = 1
+/** Nobody waits for them at all. */
+const COLLECTIONS = 1
 
 export const startOwnWork = (parts: OwnWorkParts): Worker =>
   startWorker(
@@ -28,6 +31,12 @@ export const startOwnWork = (parts: OwnWorkParts): Worker =>
         tasks: parts.verifications,
         work: verifyRestore(parts),
         most: VERIFICATIONS,
+      }),
+      loopOf({
+        name: 'collect vaults',
+        tasks: parts.collections,
+        work: collectGarbage(parts),
+        most: COLLECTIONS,
       }),
     ],
     [

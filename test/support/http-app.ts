@@ -137,7 +137,7 @@ export const startTestApp = async (
   const worker = startOwnWork(own)
   const parts = {
     ...resources,
-    ...{ reading, openRequests, restores, stores },
+    ...{ reading, openRequests, restores, stores, wakeWorker },
     clock: systemClock,
     random: systemRandom,
     agents: { ...agents, ...world, log: quiet },

@@ -21,8 +21,15 @@ const choose = <T extends Named>(all: readonly T[], what: string, wanted?: strin
   return only
 }
 
-export const findStorage = async (api: Api, name: string, stop: AbortSignal): Promise<Storage> =>
+export const findTargetStorage = async (
+  api: Api,
+  name: string | undefined,
+  stop: AbortSignal,
+): Promise<Storage> =>
   choose(await api.get('/v1/storages?limit=100', listOf(Storage), stop), 'storage', name)
+
+export const findStorage = async (api: Api, name: string, stop: AbortSignal): Promise<Storage> =>
+  findTargetStorage(api, name, stop)
 
 export type Target = { readonly storage: Storage; readonly key: EncryptionKey }
 

@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander'
 import { Failure, problemOf } from '#shared/errors.ts'
 import { shown } from '#shared/shown.ts'
 import { registerBackup } from './commands/backup.ts'
+import { registerGc } from './commands/gc.ts'
 import { registerGet } from './commands/get.ts'
 import { registerKeys } from './commands/keys.ts'
 import { registerLs } from './commands/ls.ts'
@@ -33,6 +34,7 @@ const REMOTE: readonly Register[] = [
   registerVerify,
   registerServer,
   registerStorage,
+  registerGc,
   registerJob,
   registerKeys,
   registerToken,

@@ -8,7 +8,7 @@ import {
   Progress,
   ProjectBackupQuery,
 } from '#shared/api/backups.ts'
-import { IdParams, one } from '#shared/api/shapes.ts'
+import { gone, IdParams, one } from '#shared/api/shapes.ts'
 import { type BackupId, type JobId, parseId, type ProjectId } from '#shared/ids.ts'
 import { type Ms, SECOND } from '#shared/units.ts'
 import { pageRequest } from '../../../core/page.ts'
@@ -18,6 +18,7 @@ import { found, foundId } from '../../../flow/found.ts'
 import { backupDetail, type Details } from '../../../flow/reading/backup-detail.ts'
 import type { Backups, Jobs } from '../../../ports.ts'
 import type { CommittedBackup } from '../../../ports/reading.ts'
+import type { Deletion } from '../../../ports/deletion.ts'
 import type { Projects } from '../../../ports/tokens.ts'
 import type { App, Routes } from '../app.ts'
 import { callerOf } from '../auth.ts'
@@ -33,6 +34,8 @@ export type BackupParts = {
   readonly jobs: Jobs
   readonly projects: Projects
   readonly agents: CancelParts
+  readonly deletion: Deletion
+  readonly wakeWorker: () => void
 }
 
 /** The same list, and below that of a project. */
@@ -188,6 +191,48 @@ const writes =
     )
   }
 
+const removals =
+  ({ deletion, wakeWorker }: BackupParts): Routes =>
+  (app: App) => {
+    app.delete(
+      '/v1/backups/:id',
+      {
+        config: {
+          scope: 'delete',
+          problems: ['CONFLICT', 'OPERATION_IN_PROGRESS', 'RESOURCE_HAS_DEPENDENCIES'],
+        },
+        schema: {
+          summary: 'Delete a backup; for 72 hours it can be brought back',
+          params: IdParams,
+          response: { 204: gone },
+        },
+      },
+      async (request, reply) => {
+        await found('backup', request.params.id, async (id: BackupId) =>
+          deletion.remove(callerOf(request), id),
+        )
+        wakeWorker()
+        return reply.code(204).send(null)
+      },
+    )
+    app.post(
+      '/v1/backups/:id/undelete',
+      {
+        config: { scope: 'delete', problems: ['GONE'] },
+        schema: {
+          summary: 'Bring a deleted backup back, within 72 hours',
+          params: IdParams,
+          response: { 200: one(Backup) },
+        },
+      },
+      async (request) => ({
+        data: await found('backup', request.params.id, async (id: BackupId) =>
+          deletion.restore(callerOf(request), id),
+        ),
+      }),
+    )
+  }
+
 export const backupRoutes =
   (parts: BackupParts): Routes =>
   async (app: App) => {
@@ -195,4 +240,5 @@ export const backupRoutes =
     await listsOfProject(parts)(app)
     await reads(parts)(app)
     await writes(parts)(app)
+    await removals(parts)(app)
   }

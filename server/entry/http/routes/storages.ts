@@ -1,3 +1,5 @@
+import type { FastifyRequest } from 'fastify'
+import { GcInput, GcReport } from '#shared/api/gc.ts'
 import { gone, IdParams, many, one } from '#shared/api/shapes.ts'
 import {
   Storage,
@@ -15,9 +17,15 @@ import {
   testStorage,
 } from '../../../flow/change-storage.ts'
 import { found, foundId } from '../../../flow/found.ts'
+import type { Deletion } from '../../../ports/deletion.ts'
 import type { App, Routes } from '../app.ts'
 import { callerOf } from '../auth.ts'
 import { listAnswer } from '../lists.ts'
+
+export type StorageRouteParts = StorageParts & {
+  readonly deletion: Deletion
+  readonly wakeWorker: () => void
+}
 
 const collection =
   (parts: StorageParts): Routes =>
@@ -135,10 +143,53 @@ const testing =
     )
   }
 
+const collecting =
+  ({ deletion, wakeWorker }: StorageRouteParts): Routes =>
+  (app: App) => {
+    const reported = async (request: FastifyRequest, id: string): Promise<GcReport> =>
+      found('storage', id, async (storage: StorageId) =>
+        deletion.report(callerOf(request), storage),
+      )
+    app.get(
+      '/v1/storages/:id/gc',
+      {
+        config: { scope: 'read' },
+        schema: {
+          summary: 'What nothing needs in a storage, and how far its collection is',
+          params: IdParams,
+          response: { 200: one(GcReport) },
+        },
+      },
+      async (request) => ({ data: await reported(request, request.params.id) }),
+    )
+    app.post(
+      '/v1/storages/:id/gc',
+      {
+        config: { scope: 'admin', of: 'organization' },
+        schema: {
+          summary: 'Delete what nothing needs, without reading anything; 202, followed by GET',
+          params: IdParams,
+          body: GcInput,
+          response: { 200: one(GcReport), 202: one(GcReport) },
+        },
+      },
+      async (request, reply) => {
+        const { id } = request.params
+        if (request.body.dry_run === true) return { data: await reported(request, id) }
+        await foundId('storage', id, async (storage: StorageId) =>
+          (await deletion.ask(callerOf(request), storage)) ? storage : null,
+        )
+        wakeWorker()
+        return reply.code(202).send({ data: { ...(await reported(request, id)), dry_run: false } })
+      },
+    )
+  }
+
 export const storageRoutes =
-  (parts: StorageParts): Routes =>
+  (parts: StorageRouteParts): Routes =>
   async (app: App) => {
     await collection(parts)(app)
     await single(parts)(app)
     await testing(parts)(app)
+    await collecting(parts)(app)
   }
