@@ -6,11 +6,12 @@ import { ageObject, FINISH, must, upload } from './agent-plane.ts'
 import { agentPartsIn, makeWorld, type World } from './agent-world.ts'
 import { type TestDatabase, testDatabase } from './database-template.ts'
 import { type DirectAgent, directAgent } from './direct-agent.ts'
-import { startS3 } from './s3-server.ts'
+import { startS3, type TestS3 } from './s3-server.ts'
 import type { ScriptedAgent, Unsent } from './scripted-agent.ts'
 
 export type Bench = {
   readonly database: TestDatabase
+  readonly s3: TestS3
   readonly world: World
   readonly parts: ReturnType<typeof agentPartsIn>
   readonly agent: DirectAgent
@@ -25,6 +26,7 @@ export const startBench = async (): Promise<Bench> => {
   const parts = agentPartsIn(world)
   return {
     database,
+    s3,
     world,
     parts,
     agent: await directAgent(parts, world),

@@ -56,13 +56,16 @@ const startServer = async (): Promise<Server> => {
 let server: Promise<Server> | null = null
 let count = 0
 
-afterAll(async () => {
+/** For programs that are no test file. */
+export const stopDatabases = async (): Promise<void> => {
   if (server === null) return
   const { postgres, folder } = await server
   server = null
   await postgres.close()
   await rm(folder, { recursive: true, force: true })
-})
+}
+
+if (process.env['VITEST'] !== undefined) afterAll(stopDatabases)
 
 /** A fresh, migrated, empty database. `close()` closes the connections; the database goes with the server. */
 export const testDatabase = async (): Promise<TestDatabase> => {

@@ -1,0 +1,74 @@
+/** Who meets whom, and from where: the worlds that every order of is explored. */
+import type { World } from './agent-world.ts'
+import type { TestDatabase } from './database-template.ts'
+import {
+  collector,
+  committer,
+  deleter,
+  isPrivate,
+  LEFT_OVER,
+  OF_PARENT,
+  type Place,
+  placeIn,
+  runner,
+  sceneAt,
+  type Start,
+  time,
+  undeleter,
+} from './deletion-scene.ts'
+import { type Actor, type Exploration, explore, type Options } from './interleaving.ts'
+
+type Cast = { readonly start: Start; readonly actors: (at: Place) => readonly Actor[] }
+
+export const CASTS = {
+  'a commit and a collection': {
+    start: { isParentDeleted: true },
+    actors: (at) => [committer(at), collector(at), time],
+  },
+  'a person who brings a backup back, and a collection': {
+    start: { isParentDeleted: true, condemned: [OF_PARENT, LEFT_OVER] },
+    actors: (at) => [undeleter(at), collector(at), time],
+  },
+  'a run from its beginning, and a collection': {
+    start: { isParentDeleted: true, isRunWaiting: true },
+    actors: (at) => [runner(at), collector(at), time],
+  },
+  'a commit, a person who deletes its parent, and a collection': {
+    start: {},
+    actors: (at) => [committer(at), deleter(at), collector(at), time],
+  },
+  'a commit and two collections': {
+    start: { isParentDeleted: true },
+    actors: (at) => [committer(at), collector(at), collector(at, 'other gc'), time],
+  },
+} as const satisfies Readonly<Record<string, Cast>>
+
+export type CastName = keyof typeof CASTS
+
+/** What a mistake in a statement would look like. */
+export const SPOILED = {
+  /** A run that begins does not hold the gate. */
+  gate: (text: string) => text.replace(' for key share', ''),
+  /** Floors do not count. */
+  floor: (text: string) =>
+    text.replaceAll(
+      'p.condemned_epoch <= coalesce(',
+      'p.condemned_epoch <= coalesce(p.condemned_epoch, ',
+    ),
+} as const
+
+export const exploring = async (
+  [world, database]: readonly [World, TestDatabase],
+  name: CastName,
+  options: Omit<Options, 'isPrivate'> = {},
+): Promise<Exploration> => {
+  const { start, actors }: Cast = CASTS[name]
+  return explore(
+    database.db,
+    async () => {
+      const at = await placeIn([world, database], start)
+      return sceneAt(at, actors(at))
+    },
+    { isPrivate, ...options },
+  )
+}
