@@ -60,6 +60,8 @@ export type ControlPlane = {
   /** Packs that `commit.finish` reports as missing once, and forgets. */
   lose: Set<number>
   gone: number[]
+  /** Packs to be left. */
+  retired: number[]
   /** What the next PUTs answer instead of storing. */
   readonly faults: PutFault[]
   /** So often does `commit.finish` not find the record. */
@@ -249,6 +251,7 @@ export const createControlPlane = (
     genesis: null,
     lose: new Set(),
     gone: [],
+    retired: [],
     faults: [],
     overlook: 0,
     loseRecord: 0,
@@ -319,6 +322,7 @@ export const createControlPlane = (
         sources: [...sources],
         gc_epoch: 1,
         gone: cp.gone,
+        retired: cp.retired,
         pack_bytes: packBytes,
       }
     },

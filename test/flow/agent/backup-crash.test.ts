@@ -81,6 +81,25 @@ describe('the store', () => {
     await r.backup()
     expect(r.read().record.bytes.read).toBe(0)
   })
+
+  test('whose packs are retired is left: their files are read again, and nothing new counts on them', async () => {
+    const r = newRig()
+    fill(r.source)
+    await r.backup()
+    const old = [...(r.cp.commits.at(-1)?.live.keys() ?? [])]
+    r.cp.retired.push(...old)
+    await r.backup()
+    expectComplete(r)
+    const live = r.cp.commits.at(-1)?.live
+    expect(live?.size).toBeGreaterThan(0)
+    expect(old.filter((no) => live?.has(no))).toEqual([])
+    // Their content is known as it was, should a run be told otherwise.
+    r.cp.retired.length = 0
+    const written = r.cp.puts.length
+    await r.backup()
+    expect(r.read().record.bytes.read).toBe(0)
+    expect(r.cp.puts.slice(written).filter((put) => put.startsWith('pack '))).toEqual([])
+  })
 })
 
 describe('an agent that dies', () => {
