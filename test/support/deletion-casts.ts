@@ -10,6 +10,7 @@ import {
   OF_PARENT,
   type Place,
   placeIn,
+  purger,
   runner,
   sceneAt,
   type Start,
@@ -28,6 +29,10 @@ export const CASTS = {
   'a person who brings a backup back, and a collection': {
     start: { isParentDeleted: true, condemned: [OF_PARENT, LEFT_OVER] },
     actors: (at) => [undeleter(at), collector(at), time],
+  },
+  'a person who brings a backup back, and the end of its grace period': {
+    start: { isParentDeleted: true, condemned: [OF_PARENT, LEFT_OVER] },
+    actors: (at) => [undeleter(at), purger(at), collector(at), time],
   },
   'a run from its beginning, and a collection': {
     start: { isParentDeleted: true, isRunWaiting: true },

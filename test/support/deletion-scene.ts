@@ -191,11 +191,15 @@ export const undeleter = ({ caller, parent }: Place): Actor => ({
   },
 })
 
+export const purger = ({ vault }: Place): Actor => ({
+  name: 'purge',
+  run: async (db) => collectionsIn(db).purge(vault),
+})
+
 export const collector = ({ vault }: Place, name = 'gc'): Actor => ({
   name,
   run: async (db) => {
     const collections = collectionsIn(db)
-    await collections.purge(vault)
     await collections.condemn(vault, 0)
     await collections.remove(vault, 0)
   },
@@ -319,6 +323,7 @@ const PRIVATE = [
   /^\s*select "org_id", "vault_id", "job_id" from "backups"/,
   /^\s*insert into pack_refs\b/,
   /^\s*update packs set state = '(stored|condemned)'/,
+  /^\s*(select max\(pack_no\)|update vaults set gc_epoch|with gone as \(\s*update packs)/,
   /^\s*update "backups" set/,
   /^\s*update backups set deleted_at/,
 ]
