@@ -34,6 +34,7 @@ const fresh: Readonly<Record<string, Make>> = {
     added(world.api, '/v1/encryption-keys', { name: newId(), type: 'managed' }),
   tokens: async () => added(world.api, '/v1/tokens', { name: newId(), scopes: ['read'] }),
   jobs: async () => jobOf(newId()),
+  backups: async () => (await world.open.backup([file('/deleted', 'x')])).id,
   downloads: async () => Promise.resolve(walk.ids['downloads'] ?? ''),
 }
 
