@@ -11,12 +11,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Backup } from '#shared/api/backups.ts'
+import type { GcReport } from '#shared/api/gc.ts'
 import type { Verification } from '#shared/api/verifications.ts'
 import { makeIdentity } from '#shared/format/keys.ts'
 import { holdfast, type Spoken } from '../support/holdfast.ts'
 import { type Instance, type Protected, startInstance } from '../support/instance.ts'
 import { sameTree } from '../support/same-tree.ts'
 import { seeded } from '../support/seeded.ts'
+import { eventually } from '../support/wait.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'hf-cli-'))
 const source = join(folder, 'source')
@@ -113,6 +115,33 @@ test('files are restored by the agent into another folder of the server', async 
   const said = await run(['restore', 'web1', '--to', to])
   expect(said).toMatchObject({ code: 0 })
   expect(sameTree(source, join(to, source))).toEqual([])
+})
+
+test('what nothing needs once a backup is deleted is condemned, and gc says so', async () => {
+  // What lies in a pack of its own.
+  await backUp('web1')
+  const extra = join(source, 'extra')
+  writeFileSync(extra, seeded('extra').bytes(1_000_000))
+  const { id } = await backUp('web1')
+  rmSync(extra)
+  await backUp('web1')
+  const dryRun = async (): Promise<GcReport> =>
+    lastJson(await run(['gc', '--dry-run', '--json'])) as GcReport
+  expect((await dryRun()).condemn.bytes).toBe(0)
+  const headers = { authorization: `Bearer ${instance.token}` }
+  const removed = await fetch(`${instance.url}/v1/backups/${id}`, { method: 'DELETE', headers })
+  expect(removed.status).toBe(204)
+  const begun = await run(['gc'])
+  expect(begun).toMatchObject({ code: 0 })
+  expect(begun.out + begun.err).toContain('nothing is downloaded')
+  const { waiting, needed } = await eventually('it is condemned', async () => {
+    const report = await dryRun()
+    return report.waiting.bytes > 1_000_000 ? report : null
+  })
+  expect(waiting.bytes).toBeLessThan(1_500_000)
+  expect(needed.bytes).toBeGreaterThan(3_000_000)
+  const shown = await run(['gc', '--dry-run'])
+  for (const line of shown.out.split('\n')) expect(line.length).toBeLessThanOrEqual(110)
 })
 
 test('a token can do what it was made for, until it is revoked', async () => {
