@@ -9,6 +9,7 @@ import {
   LEFT_OVER,
   OF_PARENT,
   type Place,
+  patient,
   placeIn,
   purger,
   runner,
@@ -24,9 +25,21 @@ type Cast = { readonly start: Start; readonly actors: (at: Place) => readonly Ac
 export const CASTS = {
   'a commit and a collection': {
     start: { isParentDeleted: true },
+    actors: (at) => [patient(at), committer(at)],
+  },
+  'a run from its beginning and a collection': {
+    start: { isParentDeleted: true, isRunWaiting: true },
+    actors: (at) => [patient(at), runner(at)],
+  },
+  'a person who brings a backup back and a collection': {
+    start: { isParentDeleted: true, condemned: [OF_PARENT, LEFT_OVER] },
+    actors: (at) => [undeleter(at), patient(at)],
+  },
+  'a commit, a collection, and time that passes anywhere': {
+    start: { isParentDeleted: true },
     actors: (at) => [committer(at), collector(at), time],
   },
-  'a person who brings a backup back, and a collection': {
+  'a person who brings a backup back, a collection, and time': {
     start: { isParentDeleted: true, condemned: [OF_PARENT, LEFT_OVER] },
     actors: (at) => [undeleter(at), collector(at), time],
   },
@@ -34,17 +47,17 @@ export const CASTS = {
     start: { isParentDeleted: true, condemned: [OF_PARENT, LEFT_OVER] },
     actors: (at) => [undeleter(at), purger(at), collector(at), time],
   },
-  'a run from its beginning, and a collection': {
+  'a run from its beginning, a collection, and time': {
     start: { isParentDeleted: true, isRunWaiting: true },
     actors: (at) => [runner(at), collector(at), time],
   },
   'a commit, a person who deletes its parent, and a collection': {
     start: {},
-    actors: (at) => [committer(at), deleter(at), collector(at), time],
+    actors: (at) => [committer(at), deleter(at), patient(at)],
   },
   'a commit and two collections': {
     start: { isParentDeleted: true },
-    actors: (at) => [committer(at), collector(at), collector(at, 'other gc'), time],
+    actors: (at) => [committer(at), patient(at), collector(at, 'other gc')],
   },
 } as const satisfies Readonly<Record<string, Cast>>
 
@@ -52,8 +65,9 @@ export type CastName = keyof typeof CASTS
 
 /** What a mistake in a statement would look like. */
 export const SPOILED = {
-  /** A run that begins does not hold the gate. */
-  gate: (text: string) => text.replace(' for key share', ''),
+  /** A collection does not close the gate behind itself. */
+  gate: (text: string) =>
+    text.replace(/(select gc_epoch from vaults where id = \$\d+) for update/, '$1'),
   /** Floors do not count. */
   floor: (text: string) =>
     text.replaceAll(

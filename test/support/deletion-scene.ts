@@ -191,6 +191,24 @@ export const undeleter = ({ caller, parent }: Place): Actor => ({
   },
 })
 
+/** Longer than the grace period. */
+const pass = async (db: Kysely<Schema>): Promise<void> => {
+  await sql`update test_clock set shift = shift + interval '73 hours'`.execute(db)
+}
+
+export const time: Actor = { name: 'time', run: pass }
+
+/** Two collections, and between them the grace period. */
+export const patient = ({ vault }: Place): Actor => ({
+  name: 'gc',
+  run: async (db) => {
+    const collections = collectionsIn(db)
+    await collections.condemn(vault, 0)
+    await pass(db)
+    await collections.remove(vault, 0)
+  },
+})
+
 export const purger = ({ vault }: Place): Actor => ({
   name: 'purge',
   run: async (db) => collectionsIn(db).purge(vault),
@@ -204,14 +222,6 @@ export const collector = ({ vault }: Place, name = 'gc'): Actor => ({
     await collections.remove(vault, 0)
   },
 })
-
-/** Longer than the grace period. */
-export const time: Actor = {
-  name: 'time',
-  run: async (db) => {
-    await sql`update test_clock set shift = shift + interval '73 hours'`.execute(db)
-  },
-}
 
 const committed = async ({ database, vault, job }: Place): Promise<string> => {
   const { rows } = await sql<{ state: unknown }>`

@@ -64,7 +64,8 @@ export type Options = {
   readonly spoil?: (text: string) => string
   /** So many violations are enough. */
   readonly most?: number
-  readonly progress?: (orders: number, open: number) => void
+  /** Orders that begin like this come first, so that what is known to go wrong there is soon seen. */
+  readonly first?: readonly string[]
 }
 
 const movedOn = (running: Running): void => {
@@ -249,10 +250,15 @@ export const explore = async (
   make: () => Promise<Scene>,
   options: Options,
 ): Promise<Exploration> => {
-  const tree: Tree = { seen: new Set(), open: [[]], orders: 0, waits: 0, violations: [] }
+  const tree: Tree = {
+    seen: new Set(),
+    open: [[], options.first ?? []],
+    orders: 0,
+    waits: 0,
+    violations: [],
+  }
   for (let prefix = tree.open.pop(); prefix !== undefined; prefix = tree.open.pop()) {
     await follow([base, options], [await make(), tree], prefix)
-    options.progress?.(tree.orders, tree.open.length)
     if (tree.violations.length >= (options.most ?? 1)) break
   }
   const { orders, waits, violations } = tree
