@@ -9,7 +9,12 @@ const SAMPLE_MS = 20
 
 export type Cost = { readonly wall_s: number; readonly cpu_s: number; readonly peak_kib: number }
 
-type Stat = { readonly parent: number; readonly own: number; readonly waited: number }
+type Stat = {
+  readonly state: string
+  readonly parent: number
+  readonly own: number
+  readonly waited: number
+}
 
 const readStat = (pid: number): Stat | null => {
   try {
@@ -18,6 +23,7 @@ const readStat = (pid: number): Stat | null => {
     const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
     const field = (n: number): number => Number(fields[n - 3])
     return {
+      state: fields[0] ?? '',
       parent: field(4),
       own: (field(14) + field(15)) * TICK_S,
       waited: (field(16) + field(17)) * TICK_S,
@@ -27,13 +33,24 @@ const readStat = (pid: number): Stat | null => {
   }
 }
 
-const peakOf = (pid: number): number => {
+const memoryOf = (pid: number, field: 'VmHWM' | 'VmRSS'): number => {
   try {
-    const line = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))
-    return Number(line?.[1] ?? 0)
+    const text = readFileSync(`/proc/${pid}/status`, 'latin1')
+    const line = text.split('\n').find((one) => one.startsWith(`${field}:`))
+    return Number(/(\d+) kB$/.exec(line ?? '')?.[1] ?? 0)
   } catch {
     return 0
   }
+}
+
+/** In KiB: the most since it began or `resetPeak`. */
+export const peakMemory = (pid: number): number => memoryOf(pid, 'VmHWM')
+export const memoryNow = (pid: number): number => memoryOf(pid, 'VmRSS')
+
+/** Not when it has ended and only waits to be noticed. */
+export const isRunning = (pid: number): boolean => {
+  const stat = readStat(pid)
+  return stat !== null && stat.state !== 'Z'
 }
 
 /** The process and all below it that run now. */
@@ -77,20 +94,6 @@ export const cpuOfThreads = (pid: number, isOne: (name: string) => boolean): num
 /** From here on `peakMemory` counts from the present use. */
 export const resetPeak = (pid: number): void => writeFileSync(`/proc/${pid}/clear_refs`, '5')
 
-export const peakMemory = (pid: number): number => peakOf(pid)
-
-export const findByCommand = (pids: readonly number[], part: string): number => {
-  for (const pid of pids) {
-    try {
-      if (readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').join(' ').includes(part))
-        return pid
-    } catch {
-      continue
-    }
-  }
-  throw new Error(`no process whose command holds "${part}"`)
-}
-
 export type Command = {
   readonly argv: readonly [string, ...string[]]
   readonly env?: Readonly<Record<string, string>>
@@ -120,7 +123,7 @@ export const measure = async (command: Command): Promise<Cost> => {
   const sampler = setInterval(() => {
     peak = Math.max(
       peak,
-      family(pid).reduce((sum, each) => sum + peakOf(each), 0),
+      family(pid).reduce((sum, each) => sum + peakMemory(each), 0),
     )
   }, SAMPLE_MS)
   const code = await new Promise<number | null>((resolve, reject) => {
@@ -142,10 +145,24 @@ const childSeconds = (times: string): number => {
   )
 }
 
-/** Bytes of all files below a folder. */
-export const bytesBelow = (folder: string): number =>
-  readdirSync(folder, { withFileTypes: true }).reduce((sum, entry) => {
-    const path = join(folder, entry.name)
-    if (entry.isDirectory()) return sum + bytesBelow(path)
-    return entry.isFile() ? sum + statSync(path).size : sum
-  }, 0)
+export type Holdings = { readonly files: number; readonly bytes: number }
+
+/** Regular files below these folders, and the bytes in them. */
+export const holdingsOf = (folders: readonly string[]): Holdings => {
+  let files = 0
+  let bytes = 0
+  const left = [...folders]
+  for (let folder = left.pop(); folder !== undefined; folder = left.pop()) {
+    for (const entry of readdirSync(folder, { withFileTypes: true })) {
+      const path = join(folder, entry.name)
+      if (entry.isDirectory()) left.push(path)
+      else if (entry.isFile()) {
+        files += 1
+        bytes += statSync(path).size
+      }
+    }
+  }
+  return { files, bytes }
+}
+
+export const bytesBelow = (folder: string): number => holdingsOf([folder]).bytes

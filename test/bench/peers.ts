@@ -2,6 +2,7 @@
 import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import type { Versions } from './machine.ts'
 import type { Command } from './measure.ts'
 
 /** One way to use a peer: commands over a fresh folder of its own. Peer programs get their paths as whole arguments. */
@@ -12,7 +13,10 @@ export type Peer = {
   readonly stored: string
   readonly prepare: readonly Command[]
   readonly first: Command
-  readonly unchanged: Command | null
+  readonly second: Command
+  /** The second backup knows nothing of the first. */
+  readonly startsOver: boolean
+  /** The newest backup. */
   readonly restore: (target: string) => Command
 }
 
@@ -24,12 +28,10 @@ export type S3Place = {
   readonly secretKey: string
 }
 
-const versionOf = (program: string, args: readonly string[], pattern: RegExp): string | null => {
-  try {
-    return pattern.exec(execFileSync(program, args, { encoding: 'utf8' }))?.[1] ?? 'unknown'
-  } catch {
-    return null
-  }
+/** A peer that is installed; `over`: how it is used on these paths. */
+export type PeerKind = {
+  readonly tool: string
+  readonly over: (paths: readonly string[]) => Peer
 }
 
 type ResticSettings = {
@@ -51,7 +53,8 @@ const restic = (version: string, place: ResticSettings, tree: readonly string[])
     stored: place.stored,
     prepare: [run('init')],
     first: run('backup', ...tree),
-    unchanged: run('backup', ...tree),
+    second: run('backup', ...tree),
+    startsOver: false,
     restore: (target) => run('restore', 'latest', '--target', target),
   }
 }
@@ -73,8 +76,9 @@ const borg = (version: string, folder: string, tree: readonly string[]): Peer =>
     stored: folder,
     prepare: [{ argv: ['borg', 'init', '--encryption', 'repokey-blake2', folder], env }],
     first: create('first'),
-    unchanged: create('second'),
-    restore: (target) => ({ argv: ['borg', 'extract', `${folder}::first`], env, cwd: target }),
+    second: create('second'),
+    startsOver: false,
+    restore: (target) => ({ argv: ['borg', 'extract', `${folder}::second`], env, cwd: target }),
   }
 }
 
@@ -91,60 +95,44 @@ const pipe = (version: string, folder: string, tree: readonly string[]): Peer =>
       'set -e',
       'if [ "$1" = backup ]; then shift; to=$1; shift; who=$1; shift',
       '  tar -cf - -- "$@" 2>/dev/null | zstd -q -3 | age -r "$who" > "$to"',
-      'else age -d -i "$3" "$2" | zstd -q -d | tar -xf - -C "$4"; fi',
+      'else newest=$(ls "$2"/*.age | tail -n 1)',
+      '  age -d -i "$3" "$newest" | zstd -q -d | tar -xf - -C "$4"; fi',
     ].join('\n'),
   )
-  const file = join(folder, 'backup.tar.zst.age')
+  const backup = (name: string): Command => ({
+    argv: ['sh', script, 'backup', join(folder, `${name}.tar.zst.age`), recipient, ...tree],
+  })
   return {
     tool: 'tar|zstd|age',
     version,
     stored: folder,
     prepare: [],
-    first: { argv: ['sh', script, 'backup', file, recipient, ...tree] },
-    unchanged: null,
-    restore: (target) => ({ argv: ['sh', script, 'restore', file, key, target] }),
+    first: backup('1'),
+    second: backup('2'),
+    startsOver: true,
+    restore: (target) => ({ argv: ['sh', script, 'restore', folder, key, target] }),
   }
 }
 
-/** Every peer that is installed, over fresh folders in `work`; the others are named through `say`. */
-export const findPeers = (
-  work: string,
-  tree: readonly string[],
-  s3: S3Place,
-  say: (line: string) => void,
-): Peer[] => {
-  const peers: Peer[] = []
-  const resticVersion = versionOf('restic', ['version'], /restic (\S+)/)
-  if (resticVersion === null) say('restic is not installed: not measured')
-  else
-    peers.push(
-      restic(
-        resticVersion,
-        {
-          tool: 'restic-local',
-          repository: join(work, 'restic'),
-          stored: join(work, 'restic'),
-          env: {},
-        },
-        tree,
-      ),
-      restic(
-        resticVersion,
-        {
-          tool: 'restic-s3',
-          repository: `s3:${s3.endpoint}/${s3.bucket}`,
-          stored: s3.folder,
-          env: { AWS_ACCESS_KEY_ID: s3.accessKey, AWS_SECRET_ACCESS_KEY: s3.secretKey },
-        },
-        tree,
-      ),
-    )
-  const borgVersion = versionOf('borg', ['--version'], /borg (\S+)/)
-  if (borgVersion === null) say('borg is not installed: not measured')
-  else peers.push(borg(borgVersion, join(work, 'borg'), tree))
-  const ageVersion = versionOf('age', ['--version'], /v?(\S+)/)
-  if (ageVersion === null || versionOf('zstd', ['--version'], /v(\d\S+\d)/) === null)
-    say('age or zstd is not installed: tar|zstd|age not measured')
-  else peers.push(pipe(ageVersion, join(work, 'pipe'), tree))
+/** Every peer that is installed, each over a fresh folder in `work`. */
+export const findPeers = (work: string, s3: S3Place, versions: Versions): PeerKind[] => {
+  const peers: PeerKind[] = []
+  const add = (tool: string, over: PeerKind['over']): void => void peers.push({ tool, over })
+  const folder = (name: string): string => join(work, name)
+  const { restic: resticVersion, borg: borgVersion, age, zstd } = versions
+  if (resticVersion !== undefined) {
+    const local = { tool: 'restic-local', repository: folder('restic'), stored: folder('restic') }
+    add(local.tool, (paths) => restic(resticVersion, { ...local, env: {} }, paths))
+    const remote = {
+      tool: 'restic-s3',
+      repository: `s3:${s3.endpoint}/${s3.bucket}`,
+      stored: s3.folder,
+      env: { AWS_ACCESS_KEY_ID: s3.accessKey, AWS_SECRET_ACCESS_KEY: s3.secretKey },
+    }
+    add(remote.tool, (paths) => restic(resticVersion, remote, paths))
+  }
+  if (borgVersion !== undefined) add('borg', (paths) => borg(borgVersion, folder('borg'), paths))
+  if (age !== undefined && zstd !== undefined)
+    add('tar|zstd|age', (paths) => pipe(age, folder('pipe'), paths))
   return peers
 }
