@@ -4,7 +4,7 @@ import { measure } from './measure.ts'
 import type { BenchReport, BenchSettings } from './report.ts'
 
 export const benchFiles = async (settings: BenchSettings): Promise<BenchReport> => {
-  const paths = settings.tree.length === 0 ? ['/usr/share', '/usr/lib'] : settings.tree
+  const paths = settings.chosen.length === 0 ? ['/usr/share', '/usr/lib'] : settings.chosen
   settings.say(`reading ${paths.join(' ')} once, so that nobody pays for a cold cache`)
   await measure({
     argv: ['sh', '-c', 'tar -cf - -- "$@" 2>/dev/null | cat >/dev/null', 'sh', ...paths],

@@ -136,7 +136,7 @@ const rowsOf = ({ part, samples }: Measured): string[][] =>
 export const benchMemory = async (settings: BenchSettings): Promise<BenchReport> => {
   const wanted = partsAt(settings.scale).filter(
     ({ name }) =>
-      settings.tree.length === 0 || settings.tree.some((start) => name.startsWith(start)),
+      settings.chosen.length === 0 || settings.chosen.some((start) => name.startsWith(start)),
   )
   const measured: Measured[] = []
   for (const part of wanted)

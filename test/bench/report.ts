@@ -10,7 +10,8 @@ export type BenchSettings = {
   /** Of the sizes that are the benchmark's own; 1: as README.md says. */
   readonly scale: number
   readonly seed: string
-  readonly tree: readonly string[]
+  /** What was named behind the benchmark: trees of `files`, parts of `memory`. */
+  readonly chosen: readonly string[]
   readonly workIn: string
   /** Beginnings of the names of the peers to run; none: all that are installed. */
   readonly peers: readonly string[]

@@ -71,7 +71,7 @@ const settingsOf = (): BenchSettings => {
     rounds,
     scale,
     seed: values.seed,
-    tree: [...values.tree, ...positionals.slice(1)],
+    chosen: [...values.tree, ...positionals.slice(1)],
     workIn: values['work-in'],
     peers: values.peers === '' ? [] : values.peers.split(','),
     say: (line) => console.error(line),
