@@ -1,14 +1,18 @@
 /** A control plane and a store that keep numbers only, so that memory shows what the agent needs and nothing else. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { RecipientSet } from '#shared/format/keys.ts'
 import { packKey, packNo, recordKey, secretKey, signerKey } from '#shared/format/layout.ts'
 import type { ObjectClass } from '#shared/protocol/reports.ts'
 import type { BackupStart, Grant } from '#shared/protocol/orders.ts'
-import { HOUR, MiB } from '#shared/units.ts'
+import { HOUR, MiB, SECOND } from '#shared/units.ts'
 import type { Answers, Body, RunLink, Upload } from '#agent/ports.ts'
 import { anId } from '../support/agent-control-plane.ts'
 
 /** What the control plane tells agents to aim at. */
 const PACK_BYTES = 16 * MiB
+
+/** Bytes a second of one upload: a store that took no time would never have the agent hold what waits for it. */
+const CONNECTION = 125_000_000
 
 export type CountingPlane = {
   readonly upload: Upload
@@ -81,10 +85,11 @@ export const createCountingPlane = (recipients: RecipientSet): CountingPlane => 
     get commits() {
       return commits
     },
-    upload: async (_grant, body) => {
+    upload: async (_grant, { length }) => {
+      await sleep(SECOND * (length / CONNECTION))
       objects += 1
-      bytes += body.length
-      return await Promise.resolve({ done: 'stored', etag: '' })
+      bytes += length
+      return { done: 'stored', etag: '' }
     },
     link: (order) => ({
       request: async <T extends keyof Answers>(type: T, body: Body<T>, stop: AbortSignal) => {
