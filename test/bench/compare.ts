@@ -18,7 +18,7 @@ import {
   type Shares,
   type Work,
 } from './runs.ts'
-import { inWorkFolder } from './work-folder.ts'
+import { inWorkFolder, isLeaving } from './work-folder.ts'
 
 /** What is backed up, in the state before the first backup. */
 export type Input = {
@@ -157,6 +157,7 @@ const peersIn = (
       try {
         return await theirs(peer, input, { work, endpoint: through })
       } catch (error) {
+        if (isLeaving()) throw error
         // What a peer cannot do is no reason to lose what the others did.
         settings.say(`  ${tool} failed: not measured: ${problemOf(error).slice(0, 300)}`)
         return []

@@ -10,6 +10,10 @@ const PATIENCE_MS = 20_000
 const POLL_MS = 50
 
 const folders = new Set<string>()
+let leaving = false
+
+/** What fails now fails because it was ended. */
+export const isLeaving = (): boolean => leaving
 
 const remove = (path: string): void => {
   rmSync(path, { recursive: true, force: true, maxRetries: 5 })
@@ -25,6 +29,10 @@ export const inWorkFolder = async <T>(
   folders.add(folder)
   try {
     return await use(folder)
+  } catch (error) {
+    // Whoever ends us waits for `leave` alone.
+    if (leaving) await new Promise(() => undefined)
+    throw error
   } finally {
     remove(folder)
   }
@@ -42,11 +50,21 @@ const signal = (pids: readonly number[], name: NodeJS.Signals): void => {
 
 /** Ends everything that this process has started, then removes what it has made. */
 const leave = async (code: number): Promise<void> => {
-  const below = family(process.pid).filter((pid) => pid !== process.pid)
-  signal(below, 'SIGTERM')
+  leaving = true
+  const asked = new Set<number>()
   const deadline = performance.now() + PATIENCE_MS
-  while (below.some(isRunning) && performance.now() < deadline) await sleep(POLL_MS)
-  signal(below, 'SIGKILL')
+  for (;;) {
+    // Others may have been started since the last look; who lost its parent is still on the list.
+    const fresh = family(process.pid).filter((pid) => pid !== process.pid && !asked.has(pid))
+    for (const pid of fresh) asked.add(pid)
+    signal(fresh, 'SIGTERM')
+    const left = [...asked].filter(isRunning)
+    if (left.length === 0 || performance.now() > deadline) {
+      signal(left, 'SIGKILL')
+      break
+    }
+    await sleep(POLL_MS)
+  }
   for (const folder of folders) remove(folder)
   process.exit(code)
 }
