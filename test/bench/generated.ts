@@ -101,6 +101,9 @@ export const generatedFiles = (): FileSystem => {
     exact: (path) => answer(path, exactOf),
     followed: (path) => answer(path, exactOf),
     target: () => NO_LINK,
+    attributes: () => [],
+    begins: () => false,
+    seesAll: true,
     isKernelState: () => false,
     user: () => 'root',
     group: () => 'root',
@@ -145,32 +148,35 @@ export const fillGenerated = (
   return Math.max(0, at - position)
 }
 
-/** Far above any number that the operating system gives. */
-const FIRST_FD = 1_000_000_000
+/** What is opened in place of such a file: the operating system, asked for its attributes, has none to tell. */
+const STAND_IN = '/dev/null'
+/** As st_blocks counts. */
+const ON_DISK = 512
 
 /** In place of the calls of `agent/io/read-files.ts`; whatever is not below /generated goes on as ever. */
 const answerReads = (): void => {
   const { openSync, closeSync, fstatSync, readSync } = fs
   const opened = new Map<number, Entry>()
-  let last = FIRST_FD
   Object.assign(fs, {
     openSync: (...args: Parameters<typeof openSync>): number => {
       const [path] = args
       const entry = typeof path === 'string' && path.startsWith(ROOT) ? entryAt(path) : null
       if (entry === null) return openSync(...args)
-      last += 1
-      opened.set(last, entry)
-      return last
+      const fd = openSync(STAND_IN, 'r')
+      opened.set(fd, entry)
+      return fd
     },
     closeSync: (fd: number): void => {
-      if (!opened.delete(fd)) closeSync(fd)
+      opened.delete(fd)
+      closeSync(fd)
     },
     fstatSync: (fd: number, options?: { bigint?: boolean }): object => {
       const entry = opened.get(fd)
       if (entry === undefined) return fstatSync(fd, options)
       if (options?.bigint !== true) return statOf(entry)
       const { mode, uid, gid, nlink, size, ...exact } = exactOf(entry)
-      const numbers = { mode, uid, gid, nlink, size }
+      const blocks = Math.ceil(size / ON_DISK)
+      const numbers = { mode, uid, gid, nlink, size, blocks }
       const bigs: Partial<BigIntStats> = Object.fromEntries(
         Object.entries(numbers).map(([name, value]) => [name, BigInt(value)]),
       )

@@ -1,6 +1,7 @@
 import fs from 'node:fs'
 import { afterAll, describe, expect, test } from 'vitest'
 import { isFault } from '#agent/core/stat.ts'
+import { loadNative } from '#agent/io/native.ts'
 import { readPart, readWholes } from '#agent/io/read-files.ts'
 import { KiB, MiB } from '#shared/units.ts'
 import { fillGenerated, generatedFiles, generatedFolder } from '../../bench/generated.ts'
@@ -12,6 +13,7 @@ const namesIn = (path: string): readonly string[] => {
   return names
 }
 const arena = Buffer.alloc(MiB)
+const reading = { arena, now: () => 0, native: loadNative() }
 const pathOf = (count: number, bytes: number, n: number): string =>
   `${generatedFolder(count, bytes)}/${['d', String(Math.floor(n / 1000)).padStart(9, '0')].join('')}` +
   `/f${String(n).padStart(9, '0')}`
@@ -54,17 +56,17 @@ describe('files that are nowhere', () => {
   })
 
   test('are read by the agent as any other file', () => {
-    const { outcomes, sizes, faults } = readWholes(
+    const { outcomes, sizes, faults, extras } = readWholes(
       [pathOf(5, 1000, 1), pathOf(5, 1000, 4), pathOf(5, 1000, 5)],
-      arena,
-      () => 0,
+      reading,
     )
     expect([...sizes]).toEqual([1000, 1000, 0])
     expect([...outcomes.slice(0, 2)]).toEqual([0, 0])
+    expect(extras).toEqual([])
     expect(faults.map(({ index, fault }) => [index, fault])).toEqual([[2, 'ENOENT']])
     const { content, outcomes: ofPart } = readPart(
-      { path: pathOf(1, 5 * MiB, 0), from: 4.5 * MiB, limit: -1 },
-      { arena, now: () => 0 },
+      { path: pathOf(1, 5 * MiB, 0), from: 4.5 * MiB, limit: -1, holes: null },
+      reading,
     )
     expect(ofPart[0]).toBe(0)
     expect(content).toMatchObject({ start: 0, end: MiB / 2, reachesEnd: true })
