@@ -3,6 +3,7 @@ import { join, resolve } from 'node:path'
 import { fail } from '#shared/errors.ts'
 import { utf8 } from '#shared/format/bytes.ts'
 import { type Secret, secret } from '#shared/secret.ts'
+import { MiB } from '#shared/units.ts'
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
 
@@ -24,6 +25,8 @@ export type Config = {
   readonly token: Secret | null
   readonly requestsPerMinute: number
   readonly trustedProxies: readonly string[]
+  /** Bytes a second that verifications may read; `null`: as fast as it goes. */
+  readonly verifyRate: number | null
   /** `null`: what suits the command. */
   readonly logLevel: LogLevel | null
 }
@@ -73,6 +76,12 @@ const url = (environment: Environment, name: string): string | null => {
   return text.replace(/\/+$/, '')
 }
 
+/** MiB a second; 0 as if it were not given. */
+const verifyRate = (environment: Environment): number | null => {
+  const rate = whole(environment, 'HOLDFAST_VERIFY_RATE', 1_000_000)
+  return rate === null || rate === 0 ? null : rate * MiB
+}
+
 const hidden = (environment: Environment, name: string): Secret | null => {
   const text = given(environment, name)
   return text === null ? null : secret(utf8(text))
@@ -96,6 +105,7 @@ export const readConfig = (flags: Flags, environment: Environment = process.env)
     publicUrl: url(environment, 'HOLDFAST_URL'),
     token: hidden(environment, 'HOLDFAST_TOKEN'),
     requestsPerMinute: whole(environment, 'HOLDFAST_RATE_LIMIT', 1_000_000) ?? USUAL.requests,
+    verifyRate: verifyRate(environment),
     trustedProxies: proxies === null ? [] : proxies.split(',').map((part) => part.trim()),
     logLevel: level(environment),
   })

@@ -61,6 +61,7 @@ type Serving = {
   readonly log: Log
   readonly instance: string
   readonly owned: AsyncDisposableStack
+  readonly verifyRate: Config['verifyRate']
 }
 
 type AgentSide = {
@@ -86,7 +87,7 @@ const startAgentSide = async ({ base, log, owned }: Serving): Promise<AgentSide>
 }
 
 const routesOf = async (
-  { base, instance, log, owned }: Serving,
+  { base, instance, log, owned, verifyRate }: Serving,
   { parts, dispatcher, gate, storageTests }: AgentSide,
   publicUrl: () => string,
 ): Promise<Routes[]> => {
@@ -96,7 +97,7 @@ const routesOf = async (
   const browsing = createBrowsing({ reading, stores })
   const world = { clock: systemClock, random: systemRandom, log }
   const wakeWorker = (): void => worker.wake()
-  const own = { ...resources, ...browsing, ...world, openRequests, wakeWorker }
+  const own = { ...resources, ...browsing, ...world, openRequests, wakeWorker, verifyRate }
   const worker = startOwnWork(own)
   owned.defer(async () => worker.close())
   const following = await createFollowing({ news: newsIn(database.sql), clock: systemClock, log })
@@ -124,7 +125,8 @@ const routesOf = async (
 }
 
 /** The API on its port; what it started is on `owned`. */
-const startHttp = async (config: Config, serving: Serving): Promise<string> => {
+const startHttp = async (config: Config, given: Omit<Serving, 'verifyRate'>): Promise<string> => {
+  const serving = { ...given, verifyRate: config.verifyRate }
   const { base, log, owned } = serving
   let url = ''
   const agents = await startAgentSide(serving)

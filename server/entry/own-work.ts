@@ -3,18 +3,37 @@ import { SECOND } from '#shared/units.ts'
 import { collectGarbage, type CollectParts } from '../flow/deletion/collect.ts'
 import { prepareDownload, type PrepareParts } from '../flow/downloads/prepare-download.ts'
 import { removeDownloads, type RemoveParts } from '../flow/downloads/remove-downloads.ts'
-import { verifyRestore, type VerifyParts } from '../flow/verifications/verify-restore.ts'
+import { createPace } from '../flow/verifications/pace.ts'
+import { verifyObjects } from '../flow/verifications/verify-objects.ts'
+import { verifyRestore } from '../flow/verifications/verify-restore.ts'
+import type { VerifyWork, WorkParts } from '../flow/verifications/turn.ts'
 import type { TaskWorld } from '../flow/tasks/run-task.ts'
 import { loopOf, startWorker, type Worker } from './worker.ts'
 
-export type OwnWorkParts = PrepareParts & RemoveParts & VerifyParts & CollectParts & TaskWorld
+export type OwnWorkParts = PrepareParts &
+  RemoveParts &
+  CollectParts &
+  Omit<WorkParts, 'pace'> &
+  TaskWorld & {
+    /** Bytes a second that verifications may read here, all together; null: as fast as it goes. */
+    readonly verifyRate: number | null
+  }
 
 /** Each takes some 100 MiB at most. */
 const DOWNLOADS = 3
-/** Nobody waits for it as for a download; some 200 MiB. */
-const VERIFICATIONS = 1
+/** Some 200 MiB each at most. They take turns, so that a large one does not hold up those that wait. */
+const VERIFICATIONS = 2
+/** What storages have planned, looked at together. */
+const PLANS = 100
 /** Nobody waits for them at all. */
 const COLLECTIONS = 1
+
+const verify = (parts: OwnWorkParts): VerifyWork => {
+  const paced = { ...parts, pace: createPace(parts.clock, parts.verifyRate) }
+  const restore = verifyRestore(paced)
+  const objects = verifyObjects(paced)
+  return async (claim, how) => (claim.job.level === 'restore' ? restore : objects)(claim, how)
+}
 
 export const startOwnWork = (parts: OwnWorkParts): Worker =>
   startWorker(
@@ -29,7 +48,7 @@ export const startOwnWork = (parts: OwnWorkParts): Worker =>
       loopOf({
         name: 'verify backups',
         tasks: parts.verifications,
-        work: verifyRestore(parts),
+        work: verify(parts),
         most: VERIFICATIONS,
       }),
       loopOf({
@@ -49,6 +68,11 @@ export const startOwnWork = (parts: OwnWorkParts): Worker =>
         name: 'end verifications that were not opened',
         every: 15 * SECOND,
         sweep: async () => parts.verifications.expire(),
+      },
+      {
+        name: 'begin planned verifications',
+        every: 15 * SECOND,
+        sweep: async () => parts.verifications.startDue(PLANS),
       },
     ],
   )

@@ -1,11 +1,13 @@
 /** Adds, changes and tries out storages. What cannot be used is not stored. */
 import type { Storage, StorageChange, StorageInput, StorageReport } from '#shared/api/storages.ts'
+import { parseDuration } from '#shared/api/durations.ts'
 import { fail } from '#shared/errors.ts'
 import { parsePrefix } from '#shared/format/layout.ts'
 import type { StorageId } from '#shared/ids.ts'
 import { type Ms, SECOND } from '#shared/units.ts'
 import type { Clock } from '#shared/world.ts'
 import type { Caller } from '../core/caller.ts'
+import { VERIFY_EVERY } from '../core/verification/plan.ts'
 import { refuseFailed } from '../core/storage-trial.ts'
 import type { Storages } from '../ports.ts'
 import type { StorageAccess, StorageTests } from '../ports/storage-tests.ts'
@@ -90,6 +92,7 @@ export const changeStorage = async (
     const known = await storages.get(caller, storage)
     if (known === null || Object.keys(given).length === 0) return known
     const change = canonical(given)
+    if (change.verify) parseDuration(change.verify.every, 'verify.every', VERIFY_EVERY)
     const access = accessIn(change)
     if (Object.keys(access).length === 0) return storages.change(caller, storage, change, null)
     const trial = await storageTests.ofStored(storage, access, patience.adding)

@@ -101,15 +101,23 @@ const readRecord = async (
   })
 }
 
-const locate = async ({ parts, committed }: Place, facts: ObjectFacts): Promise<Located> => {
-  const [row] = await parts.reading.packs(committed.vault, [facts.pack])
+/** Where it lies; its header is read there. */
+const signedUrl = async (
+  { parts, committed }: Place,
+  { key }: Pick<ObjectFacts, 'key'>,
+): Promise<Located> => {
   const store = await parts.stores.open(committed.storage)
-  const at = { url: store.signGet({ key: facts.key, expiresIn: OWN_USE_SECONDS }) }
+  return { at: { url: store.signGet({ key, expiresIn: OWN_USE_SECONDS }) } }
+}
+
+const locate = async ({ parts, committed }: Place, facts: ObjectFacts): Promise<Located> => {
+  const { at } = await signedUrl({ parts, committed }, facts)
+  const [row] = await parts.reading.packs(committed.vault, [facts.pack])
   return row?.key === facts.key ? { at, preamble: row.header } : { at }
 }
 
 /** Reads again what the storage did not do, for as long as `waitOut` waits. */
-const patiently = async <T>(waitOut: WaitOut, read: () => Promise<T>): Promise<T> => {
+export const patiently = async <T>(waitOut: WaitOut, read: () => Promise<T>): Promise<T> => {
   for (let attempt = 1; ; attempt += 1) {
     try {
       return await read()
@@ -125,18 +133,21 @@ type Openers = { readonly list: Identity; readonly openPack: OpenPack; readonly 
 const accessOf = (
   place: Place,
   { list, openPack, chain }: Openers,
-  { stop, waitOut = giveUp }: Pick<ReadHow, 'stop' | 'waitOut'>,
+  { stop, waitOut = giveUp, headers = 'catalog', spend }: ReadHow,
 ): Access => {
   const { parts, committed } = place
   return {
-    read: async (key, start, end) =>
-      patiently(waitOut, async () => {
+    read: async (key, start, end) => {
+      await spend?.(end - start)
+      return patiently(waitOut, async () => {
         const store = await parts.stores.open(committed.storage)
         const bytes = await store.get(key, { start, end }, stop)
         if (bytes === null) throw fail('MISSING_OBJECT', { key })
         return bytes
-      }),
-    locate: async (facts) => locate(place, facts),
+      })
+    },
+    locate: async (facts) =>
+      headers === 'catalog' ? locate(place, facts) : signedUrl(place, facts),
     openPreamble: async (preamble, facts) => {
       if (parseKey(facts.key)?.kind === 'pack') return openPack(preamble, facts)
       try {
@@ -185,6 +196,10 @@ export type ReadHow = {
   readonly openPack?: OpenPack
   /** Default: no patience; an answer that is late is of no use. */
   readonly waitOut?: WaitOut
+  /** Where headers of objects are taken from; default: the catalog, which spares a read. */
+  readonly headers?: 'catalog' | 'storage'
+  /** Waits until so many bytes may be read. */
+  readonly spend?: (bytes: number) => Promise<void>
   /** What stands before the reader of objects, such as a cache. */
   readonly over?: (objects: ObjectReader) => ObjectReader
 }

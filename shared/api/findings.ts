@@ -11,15 +11,23 @@ export const Finding = Type.Object({
   to: Type.Optional(nullable(Type.String())),
   code: Type.String(),
   problem: Type.String(),
+  /** The object that is damaged, where a level looks at objects; then what of this backup, and which others, need it. */
+  object: Type.Optional(Type.String()),
+  /** Paths of the first that need it; `file_count` is all of them. */
+  files: Type.Optional(Type.Array(Type.String())),
+  file_count: Type.Optional(count),
+  /** The first backups that need it, this one too; `backup_count` is all of them. */
+  backups: Type.Optional(Type.Array(id)),
+  backup_count: Type.Optional(count),
 })
 
 const summary = {
   status: oneOf('passed', 'failed'),
-  /** Entries that were looked at: files, folders, links and others. */
+  /** Entries that were looked at: files, folders, links and others. Of `restore` alone. */
   files: count,
-  /** Packs and trees that were read. */
+  /** `restore`: packs and trees that were read; the other levels: objects that were looked at. */
   objects: count,
-  /** Content that was checked; what several files share counts for each. */
+  /** `restore`: content that was checked, what several files share for each; the other levels: stored bytes of the objects. */
   bytes,
   problem_count: count,
 }
@@ -31,9 +39,14 @@ export const VerificationResult = Type.Object({
 })
 
 /** The last verification of each level that went to its end; what it found in detail is shown by itself. */
+const last = nullable(Type.Object({ ...summary, at: time, verification_id: id }))
 export const LastVerified = Type.Object({
-  restore: nullable(Type.Object({ ...summary, at: time, verification_id: id })),
+  objects: last,
+  sample: last,
+  full: last,
+  restore: last,
 })
 
 export type Finding = Static<typeof Finding>
+export type LastVerified = Static<typeof LastVerified>
 export type VerificationResult = Static<typeof VerificationResult>

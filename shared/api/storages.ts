@@ -11,6 +11,7 @@ import {
   oneOf,
   time,
 } from './shapes.ts'
+import { VerifyPlan, VerifyPlanInput } from './verifications.ts'
 
 /** What a test found out. */
 export const StorageCapabilities = Type.Object({
@@ -33,6 +34,8 @@ export const Storage = Type.Object({
   prefix: Type.String(),
   path_style: Type.Boolean(),
   allow_plaintext_downloads: Type.Boolean(),
+  /** What it verifies by itself; null: nothing. Under a customer's key `full` stands in for `restore`. */
+  verify: nullable(VerifyPlan),
   /** As of `tested_at`. */
   capabilities: nullable(StorageCapabilities),
   tested_at: nullable(time),
@@ -74,6 +77,8 @@ export const StorageChange = body({
   prefix,
   path_style,
   allow_plaintext_downloads,
+  /** The newest backup of each job, `every` so often: from an hour to 400 days; null switches it off. */
+  verify: Type.Optional(nullable(VerifyPlanInput)),
 })
 
 export const StorageQuery = listQuery({ name: filterText('those of exactly this name') }, [

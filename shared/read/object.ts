@@ -82,7 +82,7 @@ const openObject = async ({ vault, access }: Parts, facts: ObjectFacts): Promise
 }
 
 /** A signed key still must be one that the vault can have: it becomes a path. */
-const checkKey = (vault: string, { key, pack }: { key: string; pack: PackNo }): void => {
+export const checkKey = (vault: string, { key, pack }: { key: string; pack: PackNo }): void => {
   const parsed = parseKey(key)
   const good = parsed !== null && (parsed.kind === 'pack' || parsed.kind === 'tree')
   if (!good || parsed.vault !== vault || parsed.no !== pack) {

@@ -133,7 +133,8 @@ export const startTestApp = async (
   const browsing = createBrowsing({ reading, stores })
   const news = newsIn(database.sql)
   const wakeWorker = (): void => worker.wake()
-  const own = { ...resources, ...browsing, ...world, log: quiet, openRequests, wakeWorker }
+  const more = { log: quiet, openRequests, wakeWorker, verifyRate: null }
+  const own = { ...resources, ...browsing, ...world, ...more }
   const worker = startOwnWork(own)
   const parts = {
     ...resources,

@@ -100,6 +100,7 @@ export const storeVault = async (
   const store = await world.api.stores.open(world.storage)
   const known: KnownRows = { packs: new Set(), keys: new Set() }
   const put = new Set<string>()
+  const etags = new Map<string, string>()
   let sequence = 0
   return {
     writer,
@@ -110,17 +111,18 @@ export const storeVault = async (
       for (const [name, bytes] of writer.objects) {
         if (put.has(name)) continue
         put.add(name)
-        await store.put(name, bytes, { ifAbsent: false }, stop)
+        const done = await store.put(name, bytes, { ifAbsent: false }, stop)
+        if (done !== 'exists') etags.set(name, done.etag)
       }
       const id = await insertBackup(
         world.database,
         { organization, writer, ids },
-        { written, sequence },
+        { written, sequence, etags },
       )
       await insertObjects(
         world.database,
         { organization, writer, ids, known },
-        { written, backup: id, sequence },
+        { written, backup: id, sequence, etags },
       )
       return { id, written }
     },

@@ -113,10 +113,13 @@ const insertJob = async (
 
 const headerOf = (bytes: Uint8Array): Uint8Array => bytes.subarray(0, preambleLength(bytes))
 
+/** As the storage gave them, by key. */
+export type Etags = ReadonlyMap<string, string>
+
 export const insertBackup = async (
   { db }: Pick<Database, 'db'>,
   { organization, writer, ids }: { organization: OrgId; writer: VaultWriter; ids: VaultIds },
-  { written, sequence }: { written: WrittenBackup; sequence: number },
+  { written, sequence, etags }: { written: WrittenBackup; sequence: number; etags: Etags },
 ): Promise<BackupId> => {
   const id = written.backup as BackupId
   const record = writer.objects.get(written.key)!
@@ -138,7 +141,7 @@ export const insertBackup = async (
       record_size: record.length,
       record_sha256: sha256(record),
       record_header: headerOf(record),
-      record_etag: 'etag',
+      record_etag: etags.get(written.key) ?? 'etag',
       started_at: now,
       completed_at: now,
     })
@@ -168,13 +171,23 @@ export const insertObjects = async (
     ids,
     known,
   }: { organization: OrgId; writer: VaultWriter; ids: VaultIds; known: KnownRows },
-  { written, backup, sequence }: { written: WrittenBackup; backup: BackupId; sequence: number },
+  {
+    written,
+    backup,
+    sequence,
+    etags,
+  }: { written: WrittenBackup; backup: BackupId; sequence: number; etags: Etags },
 ): Promise<void> => {
-  const facts = (key: string): { size: number; sha256: Uint8Array; header: Uint8Array } => {
+  const facts = (key: string): { size: number; sha256: Uint8Array; header?: Uint8Array } => {
     const bytes = writer.objects.get(key)!
-    return { size: bytes.length, sha256: sha256(bytes), header: headerOf(bytes) }
+    const isPlain = parseKey(key)?.kind === 'signer'
+    return {
+      ...{ size: bytes.length, sha256: sha256(bytes) },
+      ...(isPlain ? {} : { header: headerOf(bytes) }),
+    }
   }
-  const stored = { org_id: organization, vault_id: ids.vault, etag: 'etag', stored_at: new Date() }
+  const stored = { org_id: organization, vault_id: ids.vault, stored_at: new Date() }
+  const etagOf = (key: string): string => etags.get(key) ?? 'etag'
   for (const [no, placed] of writer.store.placed) {
     if (known.packs.has(no)) continue
     known.packs.add(no)
@@ -183,6 +196,7 @@ export const insertObjects = async (
       .values({
         ...stored,
         ...facts(placed.key),
+        etag: etagOf(placed.key),
         pack_no: no,
         class: placed.kind,
         object_key: placed.key,
@@ -193,14 +207,15 @@ export const insertObjects = async (
   }
   for (const key of writer.objects.keys()) {
     const parsed = parseKey(key)
-    if (parsed?.kind !== 'key' || known.keys.has(key)) continue
+    if ((parsed?.kind !== 'key' && parsed?.kind !== 'signer') || known.keys.has(key)) continue
     known.keys.add(key)
     await db
       .insertInto('vault_objects')
       .values({
         ...stored,
         ...facts(key),
-        class: 'key',
+        etag: etagOf(key),
+        class: parsed.kind,
         no: parsed.no,
         object_key: key,
         granted_by: backup,

@@ -168,11 +168,12 @@ export const verificationView = (
 ): { show(verification: Verification): void; end(): void } => {
   const view = meterView(screen)
   return {
-    show: ({ status, progress }) => {
+    show: ({ level, status, progress }) => {
       if (status === 'completed' || status === 'failed') return
       const { bytes_total: total, bytes_done: done, files_done: entries, problem_count } = progress
       const problems = problem_count === 0 ? '' : `  ${formatCount(problem_count)} problems`
-      const text = `${formatCount(entries)} entries  ${formatBytes(done)}${problems}`
+      const counted = level === 'restore' ? `${formatCount(entries)} entries  ` : ''
+      const text = `${counted}${formatBytes(done)}${problems}`
       view.show({
         share: total > 0 ? shareOf(done, total) : null,
         phase: VERIFICATION_PHASES[status],

@@ -56,7 +56,7 @@ export const prepareDownload =
     const { stop } = how
     const { job } = claim
     const committed = await committedFor(parts, job)
-    const opened = await openContent(parts, [committed, job.openRequest], stop)
+    const opened = await openContent(parts, [committed, job.openRequest], { stop })
     const plan = await planDownload(opened.backup.tree, [wishOf(job.wanted), job.name])
     const stored = new Map((await parts.downloads.objects(claim)).map((one) => [one.no, one]))
     const progress = { bytes_total: plan.bytes, bytes_done: 0, files_done: 0 }

@@ -14,6 +14,7 @@ import {
   readBackup,
   type ReadBackup,
   type ReadBackupParts,
+  type ReadHow,
   type WaitOut,
 } from '../read-backup.ts'
 import type { Pieces } from './read-pieces.ts'
@@ -51,26 +52,28 @@ const AGAIN: Backoff = { first: SECOND, most: 30 * SECOND }
 /** A storage that is away for longer than a minute or two is away for the whole task. */
 const MOST_WAITS = 7
 
-const waiter =
-  ({ clock, random }: OpenParts, stop: AbortSignal): WaitOut =>
+export const waiter =
+  ({ clock, random }: Pick<OpenParts, 'clock' | 'random'>, stop: AbortSignal): WaitOut =>
   async (failure, attempt) => {
     if (attempt > MOST_WAITS) throw failure
     await clock.sleep(delayOf(AGAIN, attempt, chanceFrom(random)), stop)
   }
 
+export type OpenHow = Pick<ReadHow, 'stop' | 'headers' | 'spend'>
+
 /** By the managed identity, or by an approved request. `KEY_REQUIRED` where neither opens the vault. */
 export const openContent = async (
   parts: OpenParts,
   [committed, request]: readonly [CommittedBackup, OpenRequestId | null],
-  stop: AbortSignal,
+  given: OpenHow,
 ): Promise<Opened> => {
-  const waitOut = waiter(parts, stop)
+  const how = { ...given, waitOut: waiter(parts, given.stop) }
   if (request === null) {
-    const idOf = createBlobIds(await idKeyOf(parts, committed, stop))
-    return { backup: await readBackup(parts, committed, { stop, waitOut }), idOf }
+    const idOf = createBlobIds(await idKeyOf(parts, committed, how.stop))
+    return { backup: await readBackup(parts, committed, how), idOf }
   }
   const { openPack, idKey } = await openedByRequest(parts, [committed, request])
-  const backup = await readBackup(parts, committed, { stop, waitOut, openPack })
+  const backup = await readBackup(parts, committed, { ...how, openPack })
   return { backup, idOf: createBlobIds(idKey) }
 }
 

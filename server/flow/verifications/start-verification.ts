@@ -19,7 +19,7 @@ export type StartVerificationParts = {
 
 /** What the holder of the key does, so that the control plane need not have it. */
 const INSTEAD =
-  'run "holdfast verify" with --identity where the key is, or give an open_request_id of the purpose "verify"'
+  'run "holdfast verify" with --identity where the key is, give an open_request_id of the purpose "verify", or verify at level "full", which needs no key'
 
 /** One that is not approved yet is waited for. */
 const openRequestFor = async (
@@ -56,7 +56,9 @@ export const startVerification = async (
   [caller, committed]: readonly [Caller, CommittedBackup],
   { level, open_request_id }: VerifyInput,
 ): Promise<Verification> => {
-  const openRequest = await openRequestFor(parts, [caller, committed], open_request_id)
+  // Only this level opens content.
+  const openRequest =
+    level === 'restore' ? await openRequestFor(parts, [caller, committed], open_request_id) : null
   const id = makeId<'verification'>(parts.clock.now(), parts.random(10))
   const running = await parts.verifications.add(caller, { id, of: committed, level, openRequest })
   if (running !== null)

@@ -4,32 +4,43 @@
  */
 import { showPath } from '#shared/api/file-ids.ts'
 import type { Finding, VerificationResult } from '#shared/api/findings.ts'
-import { fail, Failure } from '#shared/errors.ts'
+import { Failure } from '#shared/errors.ts'
 import type { Locator, PackNo } from '#shared/format/locator.ts'
 import type { SegmentLine } from '#shared/format/segment.ts'
 import { pathOf } from '#shared/format/tree-order.ts'
 import { factsOf, type ObjectReader } from '#shared/read/object.ts'
 import { createPackRows } from '#shared/read/packs.ts'
-import { type TreeOf, walkTree } from '#shared/read/tree.ts'
+import { type TreeOf, type TreePart, walkTree } from '#shared/read/tree.ts'
+import { parser } from '#shared/schema.ts'
+import { MiB } from '#shared/units.ts'
 import { isVaultFault, showLost } from '../../core/backup-file.ts'
-import type {
-  VerificationJob,
-  VerificationProgress,
-  Verifications,
-} from '../../ports/verifications.ts'
-import { committedFor, openContent, type Opened, type OpenParts } from '../reading/open-content.ts'
+import {
+  type At,
+  numbersIn,
+  RestoreCheckpoint,
+  runsOf,
+  scopeFrom,
+} from '../../core/verification/restore-checkpoint.ts'
+import type { VerificationJob, VerificationProgress } from '../../ports/verifications.ts'
+import { committedFor, openContent, type Opened, waiter } from '../reading/open-content.ts'
 import { readPieces } from '../reading/read-pieces.ts'
 import { wholeContent } from '../reading/stream-content.ts'
-import type { Work } from '../tasks/run-task.ts'
-
-export type VerifyParts = OpenParts & { readonly verifications: Verifications }
+import { checkOwn } from './own-objects.ts'
+import {
+  createTurn,
+  settle,
+  type Turn,
+  type VerifyWork,
+  wholeBackup,
+  type WorkParts,
+} from './turn.ts'
 
 const MOST_FINDINGS = 100
-/** `window`: pieces that are planned together, so that those of one frame are read with it. */
-type Bounds = { readonly window: number }
+/** `window`: pieces that are planned together, so that those of one frame are read with it; `bytes` of content at most, but for one file. */
+type Bounds = { readonly window: number; readonly bytes: number }
 
-/** Some 20 MB. */
-const BOUNDS: Bounds = { window: 20_000 }
+/** Some 20 MB. How far it is is noted after each window. */
+const BOUNDS: Bounds = { window: 20_000, bytes: 256 * MiB }
 
 type Checking = {
   readonly opened: Opened
@@ -41,7 +52,35 @@ type Checking = {
   readonly damaged: Set<SegmentLine>
   readonly bounds: Bounds
   readonly progress: { -readonly [K in keyof VerificationProgress]: VerificationProgress[K] }
-  report(): void
+  readonly turn: Turn
+  /** Bytes of content in the window. */
+  pending: number
+  /** More was checked than is noted as settled. */
+  isAhead: boolean
+  /** Everything before it is settled; null: it has just begun. */
+  settled: RestoreCheckpoint | null
+}
+
+const standOf = ({ progress, settled }: Checking) => ({
+  progress: { ...progress },
+  checkpoint: settled,
+})
+
+const report = (checking: Checking): void => checking.turn.report(standOf(checking))
+
+/** To be called when nothing before the place is pending. */
+const settleUpTo = (checking: Checking, at: At): void => {
+  const { progress, findings, objects } = checking
+  checking.isAhead = false
+  checking.settled = {
+    at,
+    files: progress.files_done,
+    bytes: progress.bytes_done,
+    problem_count: progress.problem_count,
+    findings: [...findings],
+    objects: runsOf(objects),
+  }
+  report(checking)
 }
 
 type Wish = { readonly locator: Locator; readonly by: SegmentLine }
@@ -67,11 +106,13 @@ const noteFile = (checking: Checking, line: SegmentLine, failure: Failure): void
 /** Whoever is wanted for a piece that cannot be had is damaged. */
 const checkWindow = async (checking: Checking, window: readonly Wish[]): Promise<void> => {
   const { opened, progress, objects, damaged } = checking
+  checking.pending = 0
+  checking.isAhead = true
   for await (const { piece, pack, bytes } of readPieces(opened, window)) {
     objects.add(pack)
     if (bytes instanceof Failure) for (const line of piece.by) noteFile(checking, line, bytes)
     else progress.bytes_done += bytes.length * piece.by.length
-    checking.report()
+    report(checking)
   }
   // The last file may go on in the next window; of the others nothing comes any more.
   const last = window.at(-1)?.by
@@ -82,6 +123,7 @@ const checkWindow = async (checking: Checking, window: readonly Wish[]): Promise
 const wishesOf = async (checking: Checking, line: SegmentLine, into: Wish[]): Promise<void> => {
   try {
     for await (const locator of wholeContent(checking.tree, line)) {
+      checking.pending += locator[4]
       into.push({ locator, by: line })
       // A file of a TiB has a million of them.
       if (into.length >= checking.bounds.window) await checkWindow(checking, into.splice(0))
@@ -92,26 +134,48 @@ const wishesOf = async (checking: Checking, line: SegmentLine, into: Wish[]): Pr
   }
 }
 
-const checkTree = async (checking: Checking): Promise<void> => {
-  const { tree, progress } = checking
+const noteLost = async (
+  checking: Checking,
+  window: Wish[],
+  part: Extract<TreePart, { part: 'lost' }>,
+): Promise<void> => {
+  if (!isVaultFault(part.failure)) throw part.failure
+  await checkWindow(checking, window.splice(0))
+  const { from, ...rest } = showLost(part)
+  noteFinding(checking, { path: from, ...rest })
+  if (part.to !== null) settleUpTo(checking, { ...part.to, after: false })
+}
+
+const isFull = ({ bounds, damaged, pending }: Checking, window: readonly Wish[]): boolean =>
+  window.length + damaged.size >= bounds.window || pending >= bounds.bytes
+
+/** What is left of the tree. `false`: its turn is over, and it was given back. */
+const checkTree = async (checking: Checking): Promise<boolean> => {
+  const { tree, progress, settled, turn } = checking
   const window: Wish[] = []
-  for await (const part of walkTree(tree, { at: 'all' })) {
+  const wanted = settled === null ? { at: 'all' as const } : scopeFrom(settled.at)
+  for await (const part of walkTree(tree, wanted)) {
     if (part.part === 'lost') {
-      if (!isVaultFault(part.failure)) throw part.failure
-      const { from, ...rest } = showLost(part)
-      noteFinding(checking, { path: from, ...rest })
+      await noteLost(checking, window, part)
       continue
     }
     for (const line of part.entries) {
       progress.files_done += 1
       if (line.entry.type === 'file' && line.entry.skipped === undefined)
         await wishesOf(checking, line, window)
-      if (window.length + checking.damaged.size >= checking.bounds.window)
-        await checkWindow(checking, window.splice(0))
+      // A long file may just have filled one with its last piece.
+      const isDone = window.length === 0 && checking.isAhead
+      if (!isDone && !isFull(checking, window)) continue
+      await checkWindow(checking, window.splice(0))
+      settleUpTo(checking, { dir: line.dir, name: line.name, after: true })
+      if (!turn.isOver()) continue
+      await turn.giveBack(standOf(checking))
+      return false
     }
-    checking.report()
+    report(checking)
   }
   await checkWindow(checking, window)
+  return true
 }
 
 /** The list of all errors, where the record could not hold it. */
@@ -135,27 +199,48 @@ const noting = (objects: ObjectReader, seen: Set<PackNo>): ObjectReader => ({
   },
 })
 
-type Report = (progress: VerificationProgress) => void
+/** What a recovery would read, and a restore by way of the catalog does not. */
+const noteOwn = async (parts: WorkParts, { opened, ...checking }: Checking): Promise<void> => {
+  const { turn, progress, findings } = checking
+  const { backup } = opened
+  const { stop, pace } = turn
+  const store = await parts.stores.open(backup.committed.storage)
+  const looking = { store, stop, pace, clock: parts.clock, waitOut: waiter(parts, stop) }
+  const found = await checkOwn(parts, backup, looking)
+  progress.problem_count += found.problem_count
+  findings.push(...found.problems)
+}
 
-const begin = (opened: Opened, [bounds, report]: readonly [Bounds, Report]): Checking => {
+const parseCheckpoint = parser(RestoreCheckpoint)
+
+const begin = (
+  opened: Opened,
+  job: VerificationJob,
+  { bounds, turn }: Pick<Checking, 'bounds' | 'turn'>,
+): Checking => {
   const { body, objects: all } = opened.backup
-  const seen = new Set<PackNo>()
+  const kept = parseCheckpoint(job.checkpoint)
+  const settled = 'ok' in kept ? kept.ok : null
+  const seen = new Set<PackNo>(numbersIn(settled?.objects ?? []))
   const objects = noting(all, seen)
   const progress = {
     bytes_total: body.bytes.source,
-    bytes_done: 0,
-    files_done: 0,
-    problem_count: 0,
+    bytes_done: settled?.bytes ?? 0,
+    files_done: settled?.files ?? 0,
+    problem_count: settled?.problem_count ?? 0,
   }
   return {
     opened,
     tree: { objects, packs: createPackRows(objects, body.packs), fence: body.fence },
     objects: seen,
-    findings: [],
+    findings: [...(settled?.findings ?? [])],
     damaged: new Set(),
+    pending: 0,
+    isAhead: false,
     bounds,
     progress,
-    report: () => report({ ...progress }),
+    turn,
+    settled,
   }
 }
 
@@ -168,42 +253,31 @@ const resultOf = ({ findings, objects, progress }: Checking): VerificationResult
   problems: findings,
 })
 
-/** A record or secret that cannot be believed is a finding about all of the backup. */
-const ofWholeBackup = (failure: Failure): VerificationResult => ({
-  status: 'failed',
-  files: 0,
-  objects: 0,
-  bytes: 0,
-  problem_count: 1,
-  problems: [{ path: '/', to: null, code: failure.code, problem: failure.message }],
-})
-
-const check = async (
-  parts: VerifyParts,
-  job: VerificationJob,
-  { stop, report, bounds }: { stop: AbortSignal; report: Report; bounds: Bounds },
-): Promise<{ readonly result: VerificationResult; readonly progress: VerificationProgress }> => {
-  const committed = await committedFor(parts, job)
-  let opened: Opened
-  try {
-    opened = await openContent(parts, [committed, job.openRequest], stop)
-  } catch (error) {
-    if (!(error instanceof Failure) || !isVaultFault(error)) throw error
-    const progress = { bytes_total: 0, bytes_done: 0, files_done: 0, problem_count: 1 }
-    return { result: ofWholeBackup(error), progress }
-  }
-  const checking = begin(opened, [bounds, report])
-  checking.report()
-  await checkTree(checking)
-  await checkErrorList(checking)
-  return { result: resultOf(checking), progress: { ...checking.progress } }
-}
-
 export const verifyRestore =
-  (parts: VerifyParts, bounds = BOUNDS): Work<VerificationJob, VerificationProgress> =>
+  (parts: WorkParts, bounds: Partial<Bounds> = {}): VerifyWork =>
   async (claim, how) => {
-    const { result, progress } = await check(parts, claim.job, { ...how, bounds })
+    const turn = createTurn(parts, claim, how)
+    const spend = async (bytes: number): Promise<void> => parts.pace(bytes, how.stop)
+    const { job } = claim
+    const committed = await committedFor(parts, job)
+    let opened: Opened
+    try {
+      opened = await openContent(parts, [committed, job.openRequest], {
+        stop: how.stop,
+        headers: 'storage',
+        spend,
+      })
+    } catch (error) {
+      if (!(error instanceof Failure) || !isVaultFault(error)) throw error
+      await settle(parts, claim, wholeBackup(error))
+      return
+    }
+    const checking = begin(opened, job, { turn, bounds: { ...BOUNDS, ...bounds } })
+    report(checking)
+    if (checking.settled === null) await noteOwn(parts, checking)
+    if (!(await checkTree(checking))) return
+    await checkErrorList(checking)
     how.stop.throwIfAborted()
-    if (!(await parts.verifications.complete(claim, result, progress)))
-      throw fail('LEASE_LOST', { run: 'of this verification' })
+    const { progress } = checking
+    await settle(parts, claim, { result: resultOf(checking), progress: { ...progress } })
   }

@@ -22,7 +22,7 @@ import type { Downloads } from '../../ports/downloads.ts'
 import type { Followable, Logs } from '../../ports/following.ts'
 import type { UsedStorages } from '../../ports/readiness.ts'
 import type { IssuedTokens, Projects } from '../../ports/tokens.ts'
-import type { Verifications } from '../../ports/verifications.ts'
+import type { StoredObjects, Verifications } from '../../ports/verifications.ts'
 import type { Sealing } from '../secrets.ts'
 import { backupsIn } from './backups/backups.ts'
 import { credentialSealing } from './credentials.ts'
@@ -48,6 +48,7 @@ import { storagesIn } from './storages.ts'
 import { issuedTokensIn, tokensIn } from './tokens.ts'
 import { usedStoragesIn } from './used-storages.ts'
 import { followedVerifications } from './verifications/followed-verifications.ts'
+import { storedObjectsIn } from './verifications/stored-objects.ts'
 import { verificationsIn } from './verifications/verifications.ts'
 
 export type Resources = {
@@ -68,6 +69,7 @@ export type Resources = {
   readonly deletion: Deletion
   readonly collections: Collections
   readonly verifications: Verifications
+  readonly storedObjects: StoredObjects
   readonly usedStorages: UsedStorages
   /** What can be followed while it runs, and the logs of it. */
   readonly followed: {
@@ -135,6 +137,7 @@ export const resourcesIn = (db: Kysely<Schema>, world: World): Resources => {
     deletion: deletionIn(db, { makeId, backups }),
     collections: collectionsIn(db),
     verifications: verificationsIn(db, { makeId }),
+    storedObjects: storedObjectsIn(db),
     usedStorages: usedStoragesIn(db),
     idempotency: idempotencyIn(db, { sealing: world.sealing, makeId }),
     firstStart: firstStartIn(db, { random, makeId, storages, keys }),

@@ -1,6 +1,8 @@
+import type { VerificationLevel } from '#shared/api/verifications.ts'
 import type {
   BackupId,
   DownloadId,
+  JobId,
   OpenRequestId,
   OrgId,
   StorageId,
@@ -69,11 +71,13 @@ export type Verifications = Task & {
   org_id: OrgId
   backup_id: BackupId
   vault_id: VaultId
-  level: 'restore'
+  storage_id: StorageId
+  level: VerificationLevel
   status: Default<'pending' | 'running' | 'completed' | 'failed'>
   open_request_id: OpenRequestId | null
   requested_by: Actor
   gc_floor: number
+  checkpoint: JsonObject | null
   result: JsonObject | null
   created_at: DefaultTime
   started_at: Time | null
@@ -88,4 +92,11 @@ export type VerificationEvents = {
   at: DefaultTime
   type: string
   body: Default<JsonObject>
+}
+
+export type VerificationPlans = {
+  storage_id: StorageId
+  job_id: JobId
+  org_id: OrgId
+  due_at: Time
 }

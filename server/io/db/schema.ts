@@ -1,3 +1,4 @@
+import type { VerificationLevel } from '#shared/api/verifications.ts'
 import type {
   Id,
   JobId,
@@ -25,6 +26,7 @@ import type {
   DownloadObjects,
   Downloads,
   VerificationEvents,
+  VerificationPlans,
   Verifications,
 } from './schema-downloads.ts'
 import type {
@@ -144,6 +146,8 @@ type Storages = {
   sealed_credentials: Bytes
   capabilities: Default<JsonObject>
   allow_plaintext_downloads: Default<boolean>
+  verify_level: VerificationLevel | null
+  verify_every_seconds: number | null
   tested_at: Time | null
   deleted_at: Time | null
   created_at: DefaultTime
@@ -279,4 +283,5 @@ export type Schema = {
   verification_events: VerificationEvents
   removals: Removals
   collections: Collections
+  verification_plans: VerificationPlans
 }

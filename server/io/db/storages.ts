@@ -10,11 +10,15 @@ import type { Id, StorageId } from '#shared/ids.ts'
 import { parser } from '#shared/schema.ts'
 import type { Caller } from '../../core/caller.ts'
 import type { Storages } from '../../ports.ts'
+import { parseDuration, showDuration } from '#shared/api/durations.ts'
+import { SECOND } from '#shared/units.ts'
+import { VERIFY_EVERY } from '../../core/verification/plan.ts'
 import { audit } from './audit.ts'
 import { refuseDependents } from './dependencies.ts'
 import type { CredentialSealing } from './credentials.ts'
 import { isoOrNull, mapPage, readPage, withUniqueName } from './pages.ts'
 import type { Schema } from './schema.ts'
+import { planFor } from './verifications/plans.ts'
 
 const COLUMNS = [
   'id',
@@ -26,6 +30,8 @@ const COLUMNS = [
   'prefix',
   'path_style',
   'allow_plaintext_downloads',
+  'verify_level',
+  'verify_every_seconds',
   'capabilities',
   'tested_at',
   'created_at',
@@ -42,13 +48,23 @@ const capabilitiesOf = ({ capabilities, tested_at }: Row): StorageCapabilities |
   return parsed !== null && 'ok' in parsed ? parsed.ok : null
 }
 
-const shape = (row: Row): Storage => ({
-  ...row,
-  capabilities: capabilitiesOf(row),
-  tested_at: isoOrNull(row.tested_at),
-  created_at: row.created_at.toISOString(),
-  updated_at: row.updated_at.toISOString(),
-})
+/** Null: never. */
+const planIn = ({ verify_level: level, verify_every_seconds: every }: Row): Storage['verify'] =>
+  level === null || every === null ? null : { level, every: showDuration(every * SECOND) }
+
+const shape = (row: Row): Storage => {
+  const { id, name, provider, endpoint, region, bucket, prefix, path_style } = row
+  const { allow_plaintext_downloads } = row
+  return {
+    ...{ id, name, provider, endpoint, region, bucket, prefix, path_style },
+    allow_plaintext_downloads,
+    verify: planIn(row),
+    capabilities: capabilitiesOf(row),
+    tested_at: isoOrNull(row.tested_at),
+    created_at: row.created_at.toISOString(),
+    updated_at: row.updated_at.toISOString(),
+  }
+}
 
 const SORTS = {
   created_at: { by: sql.ref('created_at'), type: 'timestamptz' },
@@ -109,6 +125,16 @@ const lock = async (
     .forUpdate()
     .executeTakeFirst()
 
+type PlanColumns = Pick<Row, 'verify_level' | 'verify_every_seconds'>
+
+const planColumns = (verify: NonNullable<StorageChange['verify']> | null): PlanColumns =>
+  verify === null
+    ? { verify_level: null, verify_every_seconds: null }
+    : {
+        verify_level: verify.level,
+        verify_every_seconds: parseDuration(verify.every, 'verify.every', VERIFY_EVERY) / SECOND,
+      }
+
 const change = async (
   trx: Transaction<Schema>,
   [parts, caller]: readonly [Parts, Caller],
@@ -117,12 +143,13 @@ const change = async (
   const storage = await lock(trx, caller, id)
   if (storage === undefined) return null
   await refuseMove(trx, storage, wanted)
-  const { access_key_id, secret_access_key, ...columns } = wanted
+  const { access_key_id, secret_access_key, verify, ...columns } = wanted
+  const plan = verify === undefined ? undefined : planColumns(verify)
   const fresh = access_key_id !== undefined || secret_access_key !== undefined
   const known = fresh ? parts.sealing.open(id, storage.sealed_credentials) : null
   const row = await trx
     .updateTable('storages')
-    .set({ ...columns, updated_at: sql<Date>`hf_now()` })
+    .set({ ...columns, ...plan, updated_at: sql<Date>`hf_now()` })
     .$if(capabilities !== null, (q) =>
       q.set({ capabilities: { ...capabilities }, tested_at: sql<Date>`hf_now()` }),
     )
@@ -137,6 +164,7 @@ const change = async (
     .where('id', '=', id)
     .returning(COLUMNS)
     .executeTakeFirstOrThrow()
+  if (plan !== undefined) await planFor(trx, id, plan.verify_every_seconds)
   await audit(trx, [caller, parts.makeId<'audit entry'>()], {
     action: 'storage.changed',
     subject: ['storage', id],

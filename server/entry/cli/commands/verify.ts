@@ -1,8 +1,13 @@
 /** `holdfast verify`: whether a backup can be restored, tried by the control plane, or here where only we have its key. */
 import { setTimeout as sleep } from 'node:timers/promises'
+import { Option } from 'commander'
 import type { Backup } from '#shared/api/backups.ts'
 import type { Finding, VerificationResult } from '#shared/api/findings.ts'
-import { Verification } from '#shared/api/verifications.ts'
+import {
+  Verification,
+  VERIFICATION_LEVELS,
+  type VerificationLevel,
+} from '#shared/api/verifications.ts'
 import { CATALOGUE, hasCode, isErrorCode } from '#shared/errors.ts'
 import { plain } from '#shared/table.ts'
 import { formatBytes, formatCount, SECOND } from '#shared/units.ts'
@@ -14,17 +19,21 @@ import { patient } from '../patient.ts'
 import { here, type HereFlags, readHere } from '../read-here.ts'
 import { type Screen, verificationView } from '../screen.ts'
 
-type Flags = Common & HereFlags & { readonly local?: boolean }
+type Flags = Common & HereFlags & { readonly local?: boolean; readonly level: VerificationLevel }
 
 const LOOK_EVERY = SECOND / 2
 
 const isOver = ({ status }: Verification): boolean => status === 'completed' || status === 'failed'
 
 /** The new one, or the one that runs already: it is the same work. */
-const startOrJoin = async ({ api, screen, stop }: Desk, backup: Backup): Promise<Verification> => {
+const startOrJoin = async (
+  { api, screen, stop }: Desk,
+  backup: Backup,
+  level: VerificationLevel,
+): Promise<Verification> => {
   const path = `/v1/backups/${backup.id}/verify`
   try {
-    return await api.post(path, { level: 'restore' }, Verification, stop)
+    return await api.post(path, { level }, Verification, stop)
   } catch (error) {
     if (!hasCode(error, 'OPERATION_IN_PROGRESS')) throw error
     screen.say('A verification of this backup runs already; following it.')
@@ -58,20 +67,48 @@ const aboutOf = ({ path, to }: Finding): string => {
   return to === undefined ? `${path}: ` : `every entry from ${path} up to ${to ?? 'the end'}: `
 }
 
-const sayResult = (screen: Screen, result: VerificationResult): void => {
+/** What a verification that passed has shown. */
+const PASSED: Readonly<Record<VerificationLevel, string>> = {
+  objects: 'Verified: every object is there, as long as it was',
+  sample: 'Verified: a random share of the objects is what was signed for',
+  full: 'Verified: every object is what was signed for, byte by byte',
+  restore: 'Verified: all of it can be restored',
+}
+
+const sayFacts = ({ say }: Screen, level: VerificationLevel, result: VerificationResult): void => {
+  if (level !== 'restore') {
+    say(`  objects     ${formatCount(result.objects)} ${level === 'objects' ? 'seen' : 'read'}`)
+    say(`  size        ${formatBytes(result.bytes)}`)
+    return
+  }
+  say(`  entries     ${formatCount(result.files)}`)
+  say(`  content     ${formatBytes(result.bytes)} is what it was`)
+  say(`  objects     ${formatCount(result.objects)} read`)
+}
+
+const sayFinding = ({ say }: Screen, one: Finding): void => {
+  say(plain(`  ! ${aboutOf(one)}${one.problem}`))
+  const { files = [], file_count: all = 0, backup_count: backups = 0 } = one
+  for (const path of files) say(plain(`      needed by ${path}`))
+  if (all > files.length) say(`      and by ${formatCount(all - files.length)} more`)
+  if (backups > 1) say(`      ${formatCount(backups)} backups need it`)
+}
+
+const sayResult = (
+  screen: Screen,
+  [level, result]: readonly [VerificationLevel, VerificationResult],
+): void => {
   const passed = result.status === 'passed'
-  screen.say(passed ? 'Verified: all of it can be restored' : 'DAMAGED: not all can be restored')
-  screen.say(`  entries     ${formatCount(result.files)}`)
-  screen.say(`  content     ${formatBytes(result.bytes)} is what it was`)
-  screen.say(`  objects     ${formatCount(result.objects)} read`)
+  screen.say(passed ? PASSED[level] : 'DAMAGED: not all can be restored')
+  sayFacts(screen, level, result)
   if (!passed) screen.say(`  problems    ${formatCount(result.problem_count)}`)
-  for (const one of result.problems) screen.say(plain(`  ! ${aboutOf(one)}${one.problem}`))
+  for (const one of result.problems) sayFinding(screen, one)
   const more = result.problem_count - result.problems.length
   if (more > 0) screen.say(`  ! and ${formatCount(more)} more`)
 }
 
-const sayEnd = (screen: Screen, { result, error, id }: Verification): void => {
-  if (result !== null) sayResult(screen, result)
+const sayEnd = (screen: Screen, { level, result, error, id }: Verification): void => {
+  if (result !== null) sayResult(screen, [level, result])
   if (error !== null) {
     screen.say('The verification FAILED: nothing is known of the backup')
     screen.say(plain(`  ${error.message}`))
@@ -84,8 +121,12 @@ const exitOf = ({ result, error }: Verification): number => {
   return result?.status === 'passed' ? EXIT.done : CATALOGUE.DAMAGED.exit
 }
 
-const verifyThere = async (desk: Desk, backup: Backup): Promise<number> => {
-  const begun = await startOrJoin(desk, backup)
+const verifyThere = async (
+  desk: Desk,
+  backup: Backup,
+  level: VerificationLevel,
+): Promise<number> => {
+  const begun = await startOrJoin(desk, backup, level)
   const ended = await follow(desk, patient(desk.api), begun)
   if (desk.json) desk.print(ended)
   else sayEnd(desk.screen, ended)
@@ -96,10 +137,10 @@ const verifyThere = async (desk: Desk, backup: Backup): Promise<number> => {
 const isForHere = (
   { encryption_key: key }: Backup,
   paths: readonly string[],
-  { local, identity, genesis }: Flags,
+  { local, identity, genesis, level }: Flags,
 ): boolean =>
   local === true ||
-  key.type === 'customer' ||
+  (key.type === 'customer' && level === 'restore') ||
   paths.length > 0 ||
   identity !== undefined ||
   genesis !== undefined
@@ -110,14 +151,19 @@ export const registerVerify: Register = (program, parts, done) => {
       .description('Read a backup down to its last byte, and write nothing.')
       .argument('<backup>', 'id, name of a job (its newest backup), or "latest"')
       .argument('[paths...]', 'files and folders, read here; everything if left out')
-      .option('--local', 'read it on this machine, not at the control plane'),
+      .option('--local', 'read it on this machine, not at the control plane')
+      .addOption(
+        new Option('--level <level>', 'how deep the control plane looks')
+          .choices(VERIFICATION_LEVELS)
+          .default('restore'),
+      ),
   ).action(async (name: string, paths: string[], flags: Flags) =>
     done(
       await atDesk(parts, flags, async (desk) => {
         const backup = await findBackup(desk.api, name, desk.stop)
         return isForHere(backup, paths, flags)
           ? readHere(desk, { backup, paths, to: null }, flags)
-          : verifyThere(desk, backup)
+          : verifyThere(desk, backup, flags.level)
       }),
     ),
   )

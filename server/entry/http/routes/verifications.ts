@@ -1,23 +1,51 @@
-import { IdParams, one } from '#shared/api/shapes.ts'
-import { Verification, VerifyInput } from '#shared/api/verifications.ts'
-import type { BackupId, VerificationId } from '#shared/ids.ts'
+import { IdParams, many, one } from '#shared/api/shapes.ts'
+import { Verification, VerificationQuery, VerifyInput } from '#shared/api/verifications.ts'
+import type { BackupId, StorageId, VerificationId } from '#shared/ids.ts'
+import { pageRequest } from '../../../core/page.ts'
 import type { Following } from '../../../flow/follow.ts'
 import { found, foundId } from '../../../flow/found.ts'
 import {
   startVerification,
   type StartVerificationParts,
 } from '../../../flow/verifications/start-verification.ts'
+import type { Storages } from '../../../ports.ts'
 import type { Followable } from '../../../ports/following.ts'
 import type { Reading } from '../../../ports/reading.ts'
 import type { App, Routes } from '../app.ts'
 import { callerOf } from '../auth.ts'
+import { listAnswer } from '../lists.ts'
 import { createStreams, streamed, StreamHeaders } from '../sse.ts'
 
 export type VerificationRouteParts = {
   readonly reading: Reading
+  readonly storages: Pick<Storages, 'get'>
   readonly verifying: StartVerificationParts
   readonly following: Following
   readonly followed: { readonly verifications: Followable }
+}
+
+const listRoute = (app: App, { storages, verifying }: VerificationRouteParts): void => {
+  app.get(
+    '/v1/storages/:id/verifications',
+    {
+      config: { scope: 'read' },
+      schema: {
+        summary: 'List verifications of what lies in a storage, those of its plan too',
+        params: IdParams,
+        querystring: VerificationQuery,
+        response: { 200: many(Verification) },
+      },
+    },
+    async (request) => {
+      const caller = callerOf(request)
+      const page = pageRequest(request.query)
+      const storage = await foundId('storage', request.params.id, async (id: StorageId) =>
+        (await storages.get(caller, id)) === null ? null : id,
+      )
+      const rows = await verifying.verifications.list(caller, page, { ...request.query, storage })
+      return listAnswer(request, page, rows)
+    },
+  )
 }
 
 const eventsRoute = (
@@ -93,5 +121,6 @@ export const verificationRoutes =
         ),
       }),
     )
+    listRoute(app, parts)
     eventsRoute(app, parts)
   }

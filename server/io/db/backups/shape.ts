@@ -2,6 +2,8 @@
 import type { Selectable } from 'kysely'
 import type { Backup, Progress } from '#shared/api/backups.ts'
 import { showDuration } from '#shared/api/durations.ts'
+import type { LastVerified } from '#shared/api/findings.ts'
+import type { VerificationLevel } from '#shared/api/verifications.ts'
 import { SECOND } from '#shared/units.ts'
 import { vaultPrefix, withPrefix } from '#shared/format/layout.ts'
 import { countOf, fieldOf, reasonOf, textOf } from '../json-fields.ts'
@@ -88,13 +90,20 @@ const tagsOf = (tags: readonly string[]): Backup['tags'] => ({
 const spanOf = (seconds: number | null): string | null =>
   seconds === null ? null : showDuration(seconds * SECOND)
 
-const lastVerifiedIn = (last: JsonObject): Backup['last_verified'] => {
-  const restore = fieldOf(last, 'restore')
-  const summary = summaryIn(restore)
-  if (summary === null) return { restore: null }
-  const at = new Date(textOf(restore, 'at')).toISOString()
-  return { restore: { ...summary, at, verification_id: textOf(restore, 'verification_id') } }
+const lastOf = (last: JsonObject, level: VerificationLevel): LastVerified[VerificationLevel] => {
+  const one = fieldOf(last, level)
+  const summary = summaryIn(one)
+  if (summary === null) return null
+  const at = new Date(textOf(one, 'at')).toISOString()
+  return { ...summary, at, verification_id: textOf(one, 'verification_id') }
 }
+
+const lastVerifiedIn = (last: JsonObject): LastVerified => ({
+  objects: lastOf(last, 'objects'),
+  sample: lastOf(last, 'sample'),
+  full: lastOf(last, 'full'),
+  restore: lastOf(last, 'restore'),
+})
 
 export const shapeBackup = (row: BackupRow): Backup => ({
   id: row.id,

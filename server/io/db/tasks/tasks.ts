@@ -67,11 +67,16 @@ export const claim = async <Claimed extends Row>(
 export const renew = async (
   db: Kysely<Schema>,
   { tasks, busy }: TaskNames,
-  [{ id, epoch }, progress, lease]: readonly [Held, JsonObject | null, Ms],
+  [{ id, epoch }, progress, lease, more = sql``]: readonly [
+    Held,
+    JsonObject | null,
+    Ms,
+    RawBuilder<unknown>?,
+  ],
 ): Promise<boolean> => {
   const { rows } = await sql`
     update ${tasks} set lease_until = hf_now() + ${span(lease)},
-      progress = coalesce(${progress}::jsonb, progress)
+      progress = coalesce(${progress}::jsonb, progress)${more}
     where id = ${id}::uuid and lease_epoch = ${epoch} and status = ${busy} returning id`.execute(db)
   return rows.length > 0
 }

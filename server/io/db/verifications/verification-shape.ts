@@ -8,6 +8,22 @@ import type { Schema } from '../schema.ts'
 
 export type VerificationRow = Selectable<Schema['verifications']>
 
+const textsIn = (value: unknown): string[] | null =>
+  Array.isArray(value) ? value.filter((one): one is string => typeof one === 'string') : null
+
+/** Of an object: what needs it. */
+const needsIn = (from: unknown): Partial<Finding> => {
+  const object = fieldOf(from, 'object')
+  if (typeof object !== 'string') return {}
+  const files = textsIn(fieldOf(from, 'files'))
+  return {
+    object,
+    ...(files === null ? {} : { files, file_count: countOf(from, 'file_count') }),
+    backups: textsIn(fieldOf(from, 'backups')) ?? [],
+    backup_count: countOf(from, 'backup_count'),
+  }
+}
+
 const findingIn = (from: unknown): Finding => {
   const to = fieldOf(from, 'to')
   const path = fieldOf(from, 'path')
@@ -16,6 +32,7 @@ const findingIn = (from: unknown): Finding => {
     ...(typeof to === 'string' || to === null ? { to } : {}),
     code: textOf(from, 'code'),
     problem: textOf(from, 'problem'),
+    ...needsIn(from),
   }
 }
 

@@ -1,7 +1,10 @@
 import { type Kysely, type Selectable, sql } from 'kysely'
 import { fail } from '#shared/errors.ts'
 import type { VerificationResult } from '#shared/api/findings.ts'
-import type { Id, VerificationId } from '#shared/ids.ts'
+import type { Verification, VerificationQuery } from '#shared/api/verifications.ts'
+import type { Id, StorageId, VerificationId } from '#shared/ids.ts'
+import type { Ms } from '#shared/units.ts'
+import type { Page, PageRequest } from '../../../core/page.ts'
 import type { Caller } from '../../../core/caller.ts'
 import type { Claim } from '../../../ports/tasks.ts'
 import type {
@@ -9,30 +12,54 @@ import type {
   VerificationJob,
   VerificationProgress,
   Verifications,
+  VerificationStand,
 } from '../../../ports/verifications.ts'
 import { audit } from '../audit.ts'
 import { hold } from '../hold.ts'
 import { brokenConstraint } from '../errors.ts'
+import { mapPage, readPage } from '../pages.ts'
 import type { Schema } from '../schema.ts'
+import type { JsonObject } from '../schema-columns.ts'
 import { reasonFor } from '../tasks/failure.ts'
 import { claim, heldBy, noteStatus, release, renew, settle } from '../tasks/tasks.ts'
 import { NAMES } from './names.ts'
+import { startDue } from './plans.ts'
 import { shapeVerification } from './verification-shape.ts'
 
 type Row = Selectable<Schema['verifications']>
 
-export type VerificationParts = { makeId(): Id<'audit entry'> }
+export type VerificationParts = { makeId<Kind extends string>(): Id<Kind> }
+
+const SORTS = {
+  created_at: { by: sql.ref('v.created_at'), type: 'timestamptz' },
+} as const
 
 /** Those of backups of the caller's servers. */
-const visible = (db: Kysely<Schema>, caller: Caller, id: VerificationId) => {
-  const one = db
+const visible = (db: Kysely<Schema>, caller: Caller) => {
+  const all = db
     .selectFrom('verifications as v')
     .innerJoin('backups as b', 'b.id', 'v.backup_id')
     .innerJoin('servers as s', 's.id', 'b.server_id')
-    .where('v.id', '=', id)
     .where('v.org_id', '=', caller.organization)
     .where('b.deleted_at', 'is', null)
-  return caller.project === null ? one : one.where('s.project_id', '=', caller.project)
+    .selectAll('v')
+  return caller.project === null ? all : all.where('s.project_id', '=', caller.project)
+}
+
+/** Index: verifications_by_storage. */
+const list = async (
+  db: Kysely<Schema>,
+  [caller, page]: readonly [Caller, PageRequest],
+  { storage, level, status }: VerificationQuery & { readonly storage: StorageId },
+): Promise<Page<Verification>> => {
+  const query = visible(db, caller)
+    .where('v.storage_id', '=', storage)
+    .$if(level !== undefined, (q) => q.where(sql`v.level`, '=', level))
+    .$if(status !== undefined, (q) => q.where(sql`v.status`, '=', status))
+  return mapPage(
+    await readPage(db, query, { page, sorts: SORTS, id: sql.ref('v.id') }),
+    shapeVerification,
+  )
 }
 
 const insert = async (
@@ -49,6 +76,7 @@ const insert = async (
         org_id: of.organization,
         backup_id: of.backup,
         vault_id: of.vault,
+        storage_id: of.storage,
         level,
         open_request_id: openRequest,
         requested_by: { name: caller.name, token_id: caller.token },
@@ -104,7 +132,9 @@ const jobIn = (row: Row): Claim<VerificationJob> => ({
     id: row.id,
     organization: row.org_id,
     backup: row.backup_id,
+    level: row.level,
     openRequest: row.open_request_id,
+    checkpoint: row.checkpoint,
   },
 })
 
@@ -115,7 +145,7 @@ const complete = async (
   [result, progress]: readonly [VerificationResult, VerificationProgress],
 ): Promise<boolean> => {
   const { id, backup } = held.job
-  const values = sql`status = 'completed', completed_at = hf_now(), error = null,
+  const values = sql`status = 'completed', completed_at = hf_now(), error = null, checkpoint = null,
     result = ${{ ...result }}::jsonb, progress = ${{ ...progress }}::jsonb`
   return settle(db, NAMES, [heldBy(held), values], {
     before: async (trx) => {
@@ -150,21 +180,37 @@ const expire = async (db: Kysely<Schema>): Promise<number> =>
     return rows.length
   })
 
+/** A claim that got further has not failed: its attempts are counted anew. */
+const renewStand = async (
+  db: Kysely<Schema>,
+  [held, stand, lease]: readonly [Claim<VerificationJob>, VerificationStand | null, Ms],
+): Promise<boolean> => {
+  const progress = stand === null ? null : { ...stand.progress }
+  const checkpoint = toJson(stand?.checkpoint)
+  const set = sql`, checkpoint = coalesce(${checkpoint}::jsonb, checkpoint), attempt =
+    case when coalesce(${checkpoint}::jsonb, checkpoint) is distinct from checkpoint then 1 else attempt end`
+  return renew(db, NAMES, [heldBy(held), progress, lease, set])
+}
+
+const toJson = (value: unknown): JsonObject | null =>
+  typeof value === 'object' && value !== null ? { ...value } : null
+
 export const verificationsIn = (db: Kysely<Schema>, parts: VerificationParts): Verifications => ({
   add: async (caller, wanted) => add(db, [caller, parts.makeId()], wanted),
   get: async (caller, id) => {
-    const row = await visible(db, caller, id).selectAll('v').executeTakeFirst()
+    const row = await visible(db, caller).where('v.id', '=', id).executeTakeFirst()
     return row === undefined ? null : shapeVerification(row)
   },
+  list: async (caller, page, filters) => list(db, [caller, page], filters),
   claim: async (limit, lease) => (await claim<Row>(db, NAMES, [limit, lease])).map(jobIn),
-  renew: async (held, progress, lease) =>
-    renew(db, NAMES, [heldBy(held), progress === null ? null : { ...progress }, lease]),
+  renew: async (held, stand, lease) => renewStand(db, [held, stand, lease]),
   release: async (held, failure, after) => release(db, NAMES, [heldBy(held), failure, after]),
   fail: async (held, failure) => {
     const error = sql`${reasonFor(failure)}::jsonb`
-    const values = sql`status = 'failed', completed_at = hf_now(), error = ${error}`
+    const values = sql`status = 'failed', completed_at = hf_now(), checkpoint = null, error = ${error}`
     await settle(db, NAMES, [heldBy(held), values])
   },
   complete: async (held, result, progress) => complete(db, held, [result, progress]),
   expire: async () => expire(db),
+  startDue: async (limit) => startDue(db, () => parts.makeId<'verification'>(), limit),
 })

@@ -31,7 +31,9 @@ beforeAll(async () => {
   await addProject(api, 'two')
   const backups = await api.call('POST', `/v1/jobs/${job}/backups`)
   const started = backups.body['data'] as { readonly id: string }
-  const ids = { storages: newId(), 'encryption-keys': newId(), 'locked backup': newId() }
+  const [storage] = rowsOf(await api.call('GET', '/v1/storages'))
+  const storages = String(storage?.['id'])
+  const ids = { storages, 'encryption-keys': newId(), 'locked backup': newId() }
   walk = walkOver(api, { ...ids, projects, jobs: job, servers: server, backups: started.id })
 })
 

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { createPace } from '#server/flow/verifications/pace.ts'
 import { verifyRestore } from '#server/flow/verifications/verify-restore.ts'
 import { systemClock } from '#server/io/clock.ts'
 import { systemRandom } from '#server/io/random.ts'
@@ -177,12 +178,15 @@ describe('a verification', () => {
         lease_until: new Date(Date.now() + ms),
       })
       .where('id', '=', verification as never)
-      .returning(['id', 'lease_epoch', 'attempt'])
+      .returning(['id', 'lease_epoch', 'attempt', 'level', 'checkpoint'])
       .executeTakeFirstOrThrow()
     return {
       epoch: row.lease_epoch,
       attempt: row.attempt,
-      job: { id: row.id, organization: world.organization, backup: id, openRequest: null },
+      job: {
+        ...{ id: row.id, organization: world.organization, backup: id },
+        ...{ level: row.level, openRequest: null, checkpoint: row.checkpoint },
+      },
     }
   }
 
@@ -191,8 +195,10 @@ describe('a verification', () => {
     for (const no of packs) await vault.spoil(placed(no).key, null)
     const left = await leftBehind((await verify(id)).id, 3_600_000)
     const { agents, resources } = world.api
-    const { verifications } = resources
-    const parts = { ...agents, verifications, clock: systemClock, random: systemRandom }
+    const { verifications, storedObjects } = resources
+    const pace = createPace(systemClock, null)
+    const own = { pace, clock: systemClock, random: systemRandom }
+    const parts = { ...agents, verifications, storedObjects, ...own }
     const stop = new AbortController().signal
     await verifyRestore(parts, { window: 4 })(left, { stop, report: () => undefined })
     const { result } = await settled(left.job.id)
@@ -224,7 +230,7 @@ describe('a verification', () => {
     expect([status, result?.status]).toEqual(['completed', 'passed'])
     const lie = { ...result!, status: 'failed' as const, problem_count: 1 }
     const progress = { bytes_total: 0, bytes_done: 0, files_done: 0, problem_count: 1 }
-    expect(await verifications.renew(dead, progress, 1000)).toBe(false)
+    expect(await verifications.renew(dead, { progress, checkpoint: null }, 1000)).toBe(false)
     expect(await verifications.complete(dead, lie, progress)).toBe(false)
     expect(await lastOf(id)).toMatchObject({ status: 'passed', verification_id: left })
     expect((await settled(left)).result).toEqual(result)
@@ -254,7 +260,7 @@ describe('a verification', () => {
         body,
         ...(token === undefined ? {} : { token }),
       })
-    for (const level of ['objects', 'sample', 'full', undefined]) {
+    for (const level of ['deep', undefined]) {
       const answer = await ask({ level })
       expect([answer.status, errorOf(answer).details['field']]).toEqual([400, 'level'])
     }
