@@ -57,6 +57,7 @@ export const verifyByHand = async (
   { api, database, organization }: ReadingWorld,
   backup: BackupId,
   level: VerificationLevel,
+  { givesBack = false }: { readonly givesBack?: boolean } = {},
 ): Promise<ByHand> => {
   const { db } = database
   const of = await api.agents.reading.committed({ organization, project: null }, backup)
@@ -75,8 +76,10 @@ export const verifyByHand = async (
   const { verifications, storedObjects } = api.resources
   const parts = {
     ...{ ...api.agents, storedObjects, clock: systemClock, random: systemRandom },
-    // It is not given back: the test is the next one, too.
-    verifications: { ...verifications, release: async () => Promise.resolve() },
+    // Else the test is the next one who works on it, too.
+    verifications: givesBack
+      ? verifications
+      : { ...verifications, release: async () => Promise.resolve() },
     pace: createPace(systemClock, null),
   }
   const stop = new AbortController().signal

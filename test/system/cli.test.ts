@@ -106,8 +106,12 @@ test('damage is named, and the exit code says so', async () => {
   const backup = (await instance.call('GET', `/v1/backups/${backup_id}`)) as { data: Backup }
   expect(backup.data.last_verified.restore?.status).toBe('failed')
   expect(await run(['verify', 'web1', '--local'])).toMatchObject({ code: 7 })
+  const full = await run(['verify', 'web1', '--level', 'full'])
+  expect(full).toMatchObject({ code: 7 })
+  expect(full.out).toContain(`needed by ${join(source, 'below', 'large.bin')}`)
   writeFileSync(pack, good)
-  expect(await run(['verify', 'web1'])).toMatchObject({ code: 0 })
+  for (const level of ['objects', 'sample', 'full', 'restore'])
+    expect(await run(['verify', 'web1', '--level', level])).toMatchObject({ code: 0 })
 })
 
 test('files are restored by the agent into another folder of the server', async () => {

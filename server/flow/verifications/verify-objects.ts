@@ -231,7 +231,11 @@ const begin = async (
 /** `false`: its turn is over, and it is given back. */
 const checkAll = async (session: Session, turn: Turn): Promise<boolean> => {
   const { stand, how } = session
-  const kept = () => ({ progress: progressOf(stand), checkpoint: { ...stand } })
+  // Before the first object of the tree there is nothing to go on from.
+  const kept = () => ({
+    progress: progressOf(stand),
+    checkpoint: stand.after === 0 ? null : { ...stand },
+  })
   turn.report(kept())
   const looks = ahead(itemsOf(session), how === 'head' ? HEADS : READS, async (item) =>
     look(session, item),

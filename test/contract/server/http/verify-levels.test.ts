@@ -14,7 +14,12 @@ import {
   type StoredVault,
 } from '../../../support/stored-vault.ts'
 import { directory, file } from '../../../support/vault-place.ts'
-import { lastVerified, verifyBackup, verifyByHand } from '../../../support/verifying.ts'
+import {
+  lastVerified,
+  settledVerification,
+  verifyBackup,
+  verifyByHand,
+} from '../../../support/verifying.ts'
 import type { WrittenBackup } from '../../../support/vault-writer.ts'
 
 let world: ReadingWorld
@@ -163,6 +168,16 @@ describe('a verification of the objects', () => {
       }
       expect([level, shown.result]).toEqual([level, whole.result])
       expect(turns).toBeGreaterThan(5)
+    }
+  })
+
+  test('is given back after its turn, and ended by whoever comes next', async () => {
+    for (const level of ['full', 'restore'] as const) {
+      const whole = await byHand(level, newer.id)
+      const { id, turn } = await verifyByHand(world, newer.id, level, { givesBack: true })
+      expect((await turn(0)).result).toBeNull()
+      const { result, error } = await settledVerification(world, id)
+      expect([level, error, result]).toEqual([level, null, whole.result])
     }
   })
 
