@@ -41,9 +41,9 @@ const pickKey = (chance: Seeded, objects: Objects): string => {
 const pickOf = (chance: Seeded, objects: Objects, kind: string): string =>
   chance.pick([...objects.keys()].filter((key) => kindOf(key) === kind))
 
-const KINDS = ['signer', 'key', 'record', 'tree', 'pack']
+export const KINDS = ['signer', 'key', 'record', 'tree', 'pack']
 /** Headers and small objects are about this long. */
-const HEADER = 450
+export const HEADER = 450
 
 /** Step by step over every byte at the beginning of one object of each kind. */
 export const sweepDamage = (chance: Seeded, vault: Objects, step: number): Damage => {
