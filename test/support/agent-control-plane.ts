@@ -74,6 +74,7 @@ export type ControlPlane = {
 }
 
 const base64url = (bytes: Uint8Array): string => Buffer.from(bytes).toString('base64url')
+const hex = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 32)
 const sha = (bytes: Uint8Array): string => base64url(createHash('sha256').update(bytes).digest())
 
 let serial = 0
@@ -99,10 +100,7 @@ export const createControlPlane = (
   const idOf = (kind: ObjectClass, no: number): string => `${kind} ${no}`
 
   const keyFor = (kind: ObjectClass, no: number, run: string): string => {
-    const random = createHash('sha256')
-      .update(`${run} ${kind} ${no} ${cp.puts.length}`)
-      .digest('hex')
-      .slice(0, 32)
+    const random = hex(`${run} ${kind} ${no} ${cp.puts.length}`)
     if (kind === 'pack' || kind === 'tree') return packKey(vault, kind, no, random)
     if (kind === 'signer') return signerKey(vault, no, random)
     if (kind === 'key') return secretKey(vault, no, random)

@@ -92,7 +92,7 @@ describe('the store', () => {
     expectComplete(r)
     const live = r.cp.commits.at(-1)?.live
     expect(live?.size).toBeGreaterThan(0)
-    expect(old.filter((no) => live?.has(no))).toEqual([])
+    expect(old.filter((no) => live?.has(no) === true)).toEqual([])
     // Their content is known as it was, should a run be told otherwise.
     r.cp.retired.length = 0
     const written = r.cp.puts.length
