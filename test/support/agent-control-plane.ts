@@ -85,6 +85,8 @@ export const anId = <K extends string>(): ReturnType<typeof makeId<K>> => {
   return makeId<K>(1_790_000_000_000 + serial, random)
 }
 
+type Staged = { kind: string; of: number; pages: Map<number, (readonly [number, number])[]> }
+
 export const createControlPlane = (
   recipients: RecipientSet,
   packBytes = 4 * 1024 * 1024,
@@ -92,11 +94,7 @@ export const createControlPlane = (
   const vault = anId<'vault'>()
   const job = anId<'job'>()
   let counter = 1
-  let staged: {
-    kind: string
-    of: number
-    pages: Map<number, (readonly [number, number])[]>
-  } | null = null
+  let staged: Staged | null = null
   const idOf = (kind: ObjectClass, no: number): string => `${kind} ${no}`
 
   const keyFor = (kind: ObjectClass, no: number, run: string): string => {
