@@ -116,6 +116,11 @@ describe.skipIf(!canSearchProcesses)(`the secrets of a control plane${needs}`, (
       const jobs = (await instance.call('GET', '/v1/jobs'))['data'] as { id: string }[]
       return jobs.map(({ id }) => id).find((id) => id !== remote.jobId)
     })
+    // A backup that a test starts must not meet the one that `up` is about to start.
+    await eventually('the backup of up', async () => {
+      const all = (await instance.call('GET', '/v1/backups'))['data'] as { job_id: string }[]
+      return all.some(({ job_id }) => job_id === embedded.jobId)
+    })
     needles = await controlPlaneSecrets({ instance, connect: postgres.connect, masterKey })
   })
   afterAll(async () => {
