@@ -8,8 +8,8 @@ import type { Backups } from '../../../ports.ts'
 import type { Followable, Logs } from '../../../ports/following.ts'
 import type { Routes } from '../app.ts'
 import { callerOf } from '../auth.ts'
+import { eventsRoute } from '../events-route.ts'
 import { answerLog, logged } from '../logs.ts'
-import { createStreams, streamed, StreamHeaders } from '../sse.ts'
 
 export type BackupEventParts = {
   readonly backups: Backups
@@ -21,31 +21,15 @@ export type BackupEventParts = {
 export const backupEventRoutes =
   ({ backups, following, followed, logs }: BackupEventParts): Routes =>
   (app) => {
-    const streams = createStreams(app, following)
-    app.get(
-      '/v1/backups/:id/events',
-      {
-        config: { scope: 'read', problems: ['LIMIT_EXCEEDED'] },
-        exposeHeadRoute: false,
-        schema: {
-          summary:
-            'Follow a backup: server-sent events `progress`, `log` and `status` until it is over',
-          params: IdParams,
-          headers: StreamHeaders,
-          response: streamed,
-        },
-      },
-      async (request, reply) => {
-        const id = await foundId('backup', request.params.id, async (one: BackupId) =>
-          backups.get(callerOf(request), one),
-        )
-        return streams.answer(request, reply, {
-          source: followed.backups,
-          id,
-          isVisible: async () => (await backups.get(callerOf(request), id)) !== null,
-        })
-      },
-    )
+    eventsRoute(app, following, {
+      path: '/v1/backups/:id/events',
+      resource: 'backup',
+      scope: 'read',
+      summary:
+        'Follow a backup: server-sent events `progress`, `log` and `status` until it is over',
+      source: followed.backups,
+      get: async (caller, id: BackupId) => backups.get(caller, id),
+    })
     app.get(
       '/v1/backups/:id/logs',
       {

@@ -20,7 +20,7 @@ import type { Followable } from '../../../ports/following.ts'
 import type { App, Routes } from '../app.ts'
 import { callerOf } from '../auth.ts'
 import { within } from '../deadline.ts'
-import { createStreams, streamed, StreamHeaders } from '../sse.ts'
+import { eventsRoute } from '../events-route.ts'
 
 export type DownloadRouteParts = {
   readonly backups: Pick<Backups, 'get'>
@@ -80,42 +80,20 @@ const askRoute = (app: App, { backups, downloading: parts }: DownloadRouteParts)
 /** Whoever sees a download can fetch it: so even looking needs its scope. */
 const scope = 'download' as const
 
-const followRoute = (app: App, { downloading, following, followed }: DownloadRouteParts): void => {
-  const { downloads } = downloading
-  const streams = createStreams(app, following)
-  app.get(
-    '/v1/downloads/:id/events',
-    {
-      config: { scope, problems: ['LIMIT_EXCEEDED'] },
-      exposeHeadRoute: false,
-      schema: {
-        summary: 'Follow a download: server-sent events until it is ready',
-        params: IdParams,
-        headers: StreamHeaders,
-        response: streamed,
-      },
-    },
-    async (request, reply) => {
-      const caller = callerOf(request)
-      const id = await foundId('download', request.params.id, async (one: DownloadId) =>
-        downloads.get(caller, one),
-      )
-      return streams.answer(request, reply, {
-        source: followed.downloads,
-        id,
-        isVisible: async () => (await downloads.get(caller, id)) !== null,
-      })
-    },
-  )
-}
-
 export const downloadRoutes =
   (all: DownloadRouteParts): Routes =>
   (app: App) => {
     const { downloading: parts } = all
     const { downloads } = parts
     askRoute(app, all)
-    followRoute(app, all)
+    eventsRoute(app, all.following, {
+      path: '/v1/downloads/:id/events',
+      resource: 'download',
+      scope,
+      summary: 'Follow a download: server-sent events until it is ready',
+      source: all.followed.downloads,
+      get: async (caller, id: DownloadId) => downloads.get(caller, id),
+    })
     app.get(
       '/v1/downloads/:id',
       {

@@ -13,9 +13,9 @@ import type { Followable, Logs } from '../../../ports/following.ts'
 import type { App, Routes } from '../app.ts'
 import { callerOf } from '../auth.ts'
 import { within } from '../deadline.ts'
+import { eventsRoute } from '../events-route.ts'
 import { listAnswer } from '../lists.ts'
 import { answerLog, logged } from '../logs.ts'
-import { createStreams, streamed, StreamHeaders } from '../sse.ts'
 
 /** With a customer's key the names of what is chosen are read, so that no more packs are opened than hold them. */
 const READING: Ms = 30 * SECOND
@@ -109,31 +109,14 @@ const looking =
 const following =
   ({ restores, following: all, followed, logs }: RestoreParts): Routes =>
   (app: App) => {
-    const streams = createStreams(app, all)
-    app.get(
-      '/v1/restores/:id/events',
-      {
-        config: { scope: 'read', problems: ['LIMIT_EXCEEDED'] },
-        exposeHeadRoute: false,
-        schema: {
-          summary: 'Follow a restore: server-sent events until it is over',
-          params: IdParams,
-          headers: StreamHeaders,
-          response: streamed,
-        },
-      },
-      async (request, reply) => {
-        const caller = callerOf(request)
-        const id = await foundId('restore', request.params.id, async (each: RestoreId) =>
-          restores.get(caller, each),
-        )
-        return streams.answer(request, reply, {
-          source: followed.restores,
-          id,
-          isVisible: async () => (await restores.get(caller, id)) !== null,
-        })
-      },
-    )
+    eventsRoute(app, all, {
+      path: '/v1/restores/:id/events',
+      resource: 'restore',
+      scope: 'read',
+      summary: 'Follow a restore: server-sent events until it is over',
+      source: followed.restores,
+      get: async (caller, id: RestoreId) => restores.get(caller, id),
+    })
     app.get(
       '/v1/restores/:id/logs',
       {

@@ -13,8 +13,8 @@ import type { Followable } from '../../../ports/following.ts'
 import type { Reading } from '../../../ports/reading.ts'
 import type { App, Routes } from '../app.ts'
 import { callerOf } from '../auth.ts'
+import { eventsRoute } from '../events-route.ts'
 import { listAnswer } from '../lists.ts'
-import { createStreams, streamed, StreamHeaders } from '../sse.ts'
 
 export type VerificationRouteParts = {
   readonly reading: Reading
@@ -44,37 +44,6 @@ const listRoute = (app: App, { storages, verifying }: VerificationRouteParts): v
       )
       const rows = await verifying.verifications.list(caller, page, { ...request.query, storage })
       return listAnswer(request, page, rows)
-    },
-  )
-}
-
-const eventsRoute = (
-  app: App,
-  { verifying, following, followed }: VerificationRouteParts,
-): void => {
-  const streams = createStreams(app, following)
-  app.get(
-    '/v1/verifications/:id/events',
-    {
-      config: { scope: 'read' },
-      exposeHeadRoute: false,
-      schema: {
-        summary: 'Follow a verification: server-sent events until it is over',
-        params: IdParams,
-        headers: StreamHeaders,
-        response: streamed,
-      },
-    },
-    async (request, reply) => {
-      const caller = callerOf(request)
-      const id = await foundId('verification', request.params.id, async (known: VerificationId) =>
-        verifying.verifications.get(caller, known),
-      )
-      return streams.answer(request, reply, {
-        source: followed.verifications,
-        id,
-        isVisible: async () => (await verifying.verifications.get(caller, id)) !== null,
-      })
     },
   )
 }
@@ -122,5 +91,12 @@ export const verificationRoutes =
       }),
     )
     listRoute(app, parts)
-    eventsRoute(app, parts)
+    eventsRoute(app, parts.following, {
+      path: '/v1/verifications/:id/events',
+      resource: 'verification',
+      scope: 'read',
+      summary: 'Follow a verification: server-sent events until it is over',
+      source: parts.followed.verifications,
+      get: async (caller, id: VerificationId) => parts.verifying.verifications.get(caller, id),
+    })
   }
