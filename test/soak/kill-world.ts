@@ -1,8 +1,9 @@
 /** A Holdfast of real processes, each of which can be killed and started again by itself. */
-import { mkdirSync, readFileSync } from 'node:fs'
+import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Database, openDatabase } from '#server/io/db/open.ts'
 import { readPidFile } from '#server/io/embedded/postgres/processes.ts'
+import { agentBeside } from '../support/agent-beside.ts'
 import { createFaultPlan } from '../support/fault-plan.ts'
 import { type FaultProxy, startFaultProxy } from '../support/fault-proxy.ts'
 import { freePort } from '../support/free-port.ts'
@@ -127,9 +128,6 @@ const startServed = async (folder: string, chance: Seeded): Promise<KillWorld> =
   }
 }
 
-/** The agent that `up` keeps: its process, as `up` notes it. */
-const agentBeside = (data: string): number => Number(readFileSync(join(data, 'agent.pid'), 'utf8'))
-
 const startUp = async (folder: string, chance: Seeded): Promise<KillWorld> => {
   await using owned = new AsyncDisposableStack()
   const source = makeSource(join(folder, 'source'), chance.fork('source'))
@@ -163,7 +161,7 @@ const startUp = async (folder: string, chance: Seeded): Promise<KillWorld> => {
     bucket: join(data, 's3', BUCKET),
     database,
     victims: {
-      agent: { end: async () => killProcess(agentBeside(data)), revive: itself },
+      agent: { end: async () => killProcess(await agentBeside(data)), revive: itself },
       'control-plane': controlPlane(instance),
       database: {
         end: async () => killProcess((await readPidFile(cluster))?.pid ?? 0),

@@ -91,6 +91,8 @@ const searchOpenFiles = (search: Search, pid: number): Hit[] =>
 
 /** The process stands still meanwhile, so that nothing moves away under the search. */
 export const searchProcess = (search: Search, pid: number): Searched => {
+  // 0 and less name whole groups of processes: this one among them would never be woken again.
+  if (!Number.isInteger(pid) || pid <= 1) throw new RangeError(`no process to search: ${pid}`)
   process.kill(pid, 'SIGSTOP')
   try {
     const small = ['environ', 'cmdline'].flatMap((name) =>

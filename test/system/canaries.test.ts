@@ -1,13 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -15,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { systemClock } from '#server/io/clock.ts'
 import { type Postgres, startPostgres } from '#server/io/embedded/postgres/start.ts'
 import { MiB } from '#shared/units.ts'
+import { agentBeside } from '../support/agent-beside.ts'
 import { type AgentPlaces, searchAgent, searchRecorded } from '../support/agent-search.ts'
 import { type Hit, searchFor } from '../support/byte-search.ts'
 import { agentSecrets, controlPlaneSecrets } from '../support/canaries.ts'
@@ -106,11 +99,7 @@ describe.skipIf(!canSearchProcesses)(`the secrets of a control plane${needs}`, (
       url: recorders.plane.url,
       env: { HOME: remoteHome, TMPDIR: remoteHome },
     })
-    const pidFile = join(instance.data, 'agent.pid')
-    embedded.pid = await eventually(
-      'the agent of up',
-      () => existsSync(pidFile) && Number(readFileSync(pidFile, 'utf8')),
-    )
+    embedded.pid = await agentBeside(instance.data)
     // `up` answers before it has made the job of its own server.
     embedded.jobId = await eventually('the job of up', async () => {
       const jobs = (await instance.call('GET', '/v1/jobs'))['data'] as { id: string }[]

@@ -34,6 +34,16 @@ const readIfThere = async (file: string): Promise<string | null> => {
   }
 }
 
+/** Whoever reads it meanwhile gets all of the old or all of the new. */
+const replaceFile = async (file: string, text: string): Promise<void> => {
+  await writeFile(`${file}.new`, text, { mode: 0o600 })
+  await rename(`${file}.new`, file)
+}
+
+/** For the start after one that is killed. */
+export const noteProcess = async (place: AgentPlace, pid: number): Promise<void> =>
+  replaceFile(place.pid, `${pid}\n`)
+
 type Json = Readonly<Record<string, unknown>>
 
 const isJson = (value: unknown): value is Json => typeof value === 'object' && value !== null
@@ -65,9 +75,7 @@ export const pointAgentAt = async (place: AgentPlace, url: string): Promise<void
   if (identity === null || (await isPointedAt(place, url))) return
   const at = new URL(String(identity['url']))
   at.host = new URL(url).host
-  const file = join(place.state, 'agent.json')
-  await writeFile(`${file}.moved`, JSON.stringify({ ...identity, url: at.href }), { mode: 0o600 })
-  await rename(`${file}.moved`, file)
+  await replaceFile(join(place.state, 'agent.json'), JSON.stringify({ ...identity, url: at.href }))
 }
 
 const isPointedAt = async (place: AgentPlace, url: string): Promise<boolean> => {

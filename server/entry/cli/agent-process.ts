@@ -1,10 +1,10 @@
 /** The agent that `up` keeps beside the control plane: a process of its own, exactly as on any other server. */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { access, open, rm, writeFile } from 'node:fs/promises'
+import { access, open, rm } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fail } from '#shared/errors.ts'
 import { SECOND } from '#shared/units.ts'
-import { type AgentPlace, pointAgentAt, settleLeftAgent } from './agent-place.ts'
+import { type AgentPlace, noteProcess, pointAgentAt, settleLeftAgent } from './agent-place.ts'
 
 const KILL_AFTER = 10 * SECOND
 const LONGEST_PAUSE = 30 * SECOND
@@ -107,7 +107,7 @@ const runOnce = async (place: AgentPlace, stop: AbortSignal): Promise<number | n
       env: place.environment,
     })
     const ended = endOf(child)
-    await writeFile(place.pid, `${child.pid ?? 0}\n`, { mode: 0o600 })
+    if (child.pid !== undefined) await noteProcess(place, child.pid)
     const end = (): void => void terminate(child, ended)
     stop.addEventListener('abort', end, { once: true })
     try {
