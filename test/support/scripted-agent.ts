@@ -88,6 +88,8 @@ export type ScriptedAgent = {
   pause(): () => void
   /** No heartbeats any more. */
   hush(): void
+  /** No heartbeats, and none on its way, until what it gives is called: an offer meanwhile is not made anew. */
+  quiet(): Promise<() => void>
   close(): Promise<void>
 }
 
@@ -169,12 +171,18 @@ export const connectAgent = (url: string, me: AgentKeysAndState, hello: Hello): 
       return () => socket.resume()
     },
     hush: () => clearInterval(timer),
+    quiet: async () => {
+      clearInterval(timer)
+      await agent.ask({ type: 'heartbeat', runs: agent.runs })
+      return () => (timer = beat())
+    },
     close: async () => {
       feed({ kind: 'leave', because: 'stopped', reason: 'the test is over' })
       await closed.promise
     },
   }
-  const timer = setInterval(() => feed({ kind: 'tick' }), 200)
+  const beat = (): NodeJS.Timeout => setInterval(() => feed({ kind: 'tick' }), 200)
+  let timer = beat()
   socket.on('message', (data: Buffer) => feed({ kind: 'frame', frame: data.toString('utf8') }))
   socket.on('error', () => undefined)
   socket.on('close', (code, reason) => {

@@ -44,10 +44,12 @@ const startBackup = async ({ me, agent }: Enrolled, job?: string): Promise<Backu
   const of = (job ?? (await plane.world.addJob(server))) as Parameters<
     typeof plane.world.addBackup
   >[0]
+  const beatAgain = await agent.quiet()
   await plane.world.addBackup(of, server)
   const start = await agent.next('backup.start')
   agent.runs.push({ run: start.run, epoch: start.epoch })
   agent.tell({ type: 'backup.accepted', run: start.run, epoch: start.epoch })
+  beatAgain()
   return start
 }
 
