@@ -16,26 +16,12 @@ import {
   PutBucketCorsCommand,
   PutBucketVersioningCommand,
   PutObjectCommand,
-  type S3Client,
 } from '@aws-sdk/client-s3'
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { Bucket, refused, startHand, type Hand } from '../support/s3-hand.ts'
-import type { TestS3 } from '../support/s3-server.ts'
+import { describe, expect, test } from 'vitest'
+import { Bucket, refused, handForFile } from '../support/s3-hand.ts'
 
-let hand: Hand
-let s3: TestS3
-let client: S3Client
-
-beforeAll(async () => {
-  hand = await startHand()
-  s3 = hand.s3
-  client = hand.client
-})
-
-afterAll(async () => {
-  await s3.close()
-})
+const { hand, s3, client } = handForFile()
 
 describe('a bucket', () => {
   test('is made, found, listed and removed', async () => {

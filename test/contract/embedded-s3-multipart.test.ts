@@ -10,26 +10,12 @@ import {
   ListPartsCommand,
   UploadPartCommand,
   UploadPartCopyCommand,
-  type S3Client,
 } from '@aws-sdk/client-s3'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { MiB } from '#shared/units.ts'
-import { Bucket, pattern, refused, startHand, type Hand } from '../support/s3-hand.ts'
-import type { TestS3 } from '../support/s3-server.ts'
+import { Bucket, pattern, refused, handForFile } from '../support/s3-hand.ts'
 
-let hand: Hand
-let s3: TestS3
-let client: S3Client
-
-beforeAll(async () => {
-  hand = await startHand()
-  s3 = hand.s3
-  client = hand.client
-})
-
-afterAll(async () => {
-  await s3.close()
-})
+const { hand, s3, client } = handForFile()
 
 describe('a copy', () => {
   test('has the bytes and the metadata of its source, or new metadata when asked', async () => {

@@ -7,25 +7,11 @@ import {
   GetObjectCommand,
   HeadObjectCommand,
   PutObjectCommand,
-  type S3Client,
 } from '@aws-sdk/client-s3'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { Bucket, md5, pattern, refused, startHand, type Hand } from '../support/s3-hand.ts'
-import type { TestS3 } from '../support/s3-server.ts'
+import { describe, expect, test } from 'vitest'
+import { Bucket, md5, pattern, refused, handForFile } from '../support/s3-hand.ts'
 
-let hand: Hand
-let s3: TestS3
-let client: S3Client
-
-beforeAll(async () => {
-  hand = await startHand()
-  s3 = hand.s3
-  client = hand.client
-})
-
-afterAll(async () => {
-  await s3.close()
-})
+const { hand, s3, client } = handForFile()
 
 describe('an object', () => {
   test.each(['CRC32', 'CRC32C', 'CRC64NVME', 'SHA1', 'SHA256'] as const)(

@@ -7,6 +7,7 @@ import {
   PutObjectCommand,
   type S3Client,
 } from '@aws-sdk/client-s3'
+import { forFile, later } from './for-file.ts'
 import { startS3, type TestS3 } from './s3-server.ts'
 
 export const Bucket = 'contract'
@@ -39,6 +40,12 @@ export const startHand = async (): Promise<Hand> => {
       return Contents.map(({ Key = '' }) => Key)
     },
   }
+}
+
+/** One for all tests of a file. */
+export const handForFile = (): Pick<Hand, 's3' | 'client'> & { readonly hand: Hand } => {
+  const hand = forFile(startHand, async ({ s3 }) => s3.close())
+  return { hand, s3: later(() => hand.s3), client: later(() => hand.client) }
 }
 
 export const md5 = (body: Buffer | string): string => createHash('md5').update(body).digest('hex')

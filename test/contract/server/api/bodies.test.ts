@@ -1,5 +1,5 @@
 /** Whatever takes a body refuses what is no body for it, by the name of the field; the cases are made from the document. */
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { beforeAll, describe, expect, test } from 'vitest'
 import { goodBody } from '../../../support/api-bodies.ts'
 import {
   closedAt,
@@ -23,25 +23,16 @@ import {
   walkOver,
 } from '../../../support/api-walk.ts'
 import type { Route } from '../../../support/api-document.ts'
-import { testDatabase, type TestDatabase } from '../../../support/database-template.ts'
-import { startTestApp, type TestApp } from '../../../support/http-app.ts'
+import { apiForFile } from '../../../support/http-suite.ts'
 import { newId } from '../../../support/http-objects.ts'
 
-let database: TestDatabase
-let api: TestApp
+const { api } = apiForFile()
 let walk: Walk
 
-beforeAll(async () => {
-  database = await testDatabase()
-  api = await startTestApp({ database })
+beforeAll(() => {
   // Bodies are looked at before anybody looks for an object.
   const ids = { servers: newId(), storages: newId(), 'encryption-keys': newId() }
   walk = walkOver(api, { ...ids, 'locked backup': newId() })
-})
-
-afterAll(async () => {
-  await api.app.close()
-  await database.close()
 })
 
 const takers = (): readonly Route[] => walk.routes.filter(hasBody)

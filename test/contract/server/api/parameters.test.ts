@@ -1,5 +1,5 @@
 /** Ids, queries and headers that are none are refused by their name; those that are documented work. Cases are made from the document. */
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { beforeAll, describe, expect, test } from 'vitest'
 import type { Parameter, Route } from '../../../support/api-document.ts'
 import { isFreeText, isId, outOfRange, tooLongFor, typesOf } from '../../../support/api-fields.ts'
 import {
@@ -10,18 +10,14 @@ import {
   type Walk,
   walkOver,
 } from '../../../support/api-walk.ts'
-import { testDatabase, type TestDatabase } from '../../../support/database-template.ts'
 import { metaOf, rowsOf } from '../../../support/answers.ts'
-import { startTestApp, type TestApp } from '../../../support/http-app.ts'
+import { apiForFile } from '../../../support/http-suite.ts'
 import { addJob, addProject, added, newId } from '../../../support/http-objects.ts'
 
-let database: TestDatabase
-let api: TestApp
+const { api } = apiForFile()
 let walk: Walk
 
 beforeAll(async () => {
-  database = await testDatabase()
-  api = await startTestApp({ database })
   const projects = await addProject(api, 'one')
   const { job, server } = await addJob(api, 'one', { project_id: projects })
   await addJob(api, 'two')
@@ -35,11 +31,6 @@ beforeAll(async () => {
   const storages = String(storage?.['id'])
   const ids = { storages, 'encryption-keys': newId(), 'locked backup': newId() }
   walk = walkOver(api, { ...ids, projects, jobs: job, servers: server, backups: started.id })
-})
-
-afterAll(async () => {
-  await api.app.close()
-  await database.close()
 })
 
 const parametersOf = ({ operation }: Route, place: Parameter['in']): readonly Parameter[] =>

@@ -1,29 +1,13 @@
 import { randomBytes } from 'node:crypto'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { buildApp } from '#server/entry/http/app.ts'
 import { makeToken } from '#server/io/secrets.ts'
 import { dataOf, errorOf, metaOf, rowsOf } from '../../../support/answers.ts'
-import {
-  quiet,
-  startTestApp,
-  startTestDatabase,
-  type TestApp,
-  type TestDatabase,
-} from '../../../support/http-app.ts'
+import { quiet } from '../../../support/http-app.ts'
+import { apiForFile } from '../../../support/http-suite.ts'
 import { addJob, addServer, addToken, newId, parts } from '../../../support/http-objects.ts'
 
-let database: TestDatabase
-let api: TestApp
-
-beforeAll(async () => {
-  database = await startTestDatabase()
-  api = await startTestApp(database)
-})
-
-afterAll(async () => {
-  await api.app.close()
-  await database.close()
-})
+const { database, api } = apiForFile()
 
 describe('the envelope', () => {
   test('one object lies under "data", and the request id goes in and out', async () => {
@@ -90,7 +74,7 @@ describe('the envelope', () => {
 describe('who may', () => {
   test('without a token, with an unknown, a malformed, an expired or a revoked one: 401', async () => {
     const unknown = makeToken(randomBytes).token
-    const expired = await addToken(database, { expires: new Date(Date.now() - 1000) })
+    const expired = await addToken({ database }, { expires: new Date(Date.now() - 1000) })
     for (const token of [null, unknown, 'hf_short', expired]) {
       const answer = await api.call('GET', '/v1/servers', { token })
       expect(answer.status).toBe(401)
@@ -100,7 +84,7 @@ describe('who may', () => {
   })
 
   test('without the scope: 403 that names it', async () => {
-    const token = await addToken(database, { scopes: ['read'] })
+    const token = await addToken({ database }, { scopes: ['read'] })
     const answer = await api.call('POST', '/v1/servers', {
       token,
       body: { name: 'x', type: 'agent' },
@@ -123,11 +107,11 @@ describe('who may', () => {
     const started = await api.call('POST', `/v1/jobs/${job}/backups`)
     const backup = String(dataOf(started)['id'])
     const org = newId<'organization'>()
-    await database.database.db
+    await database.db
       .insertInto('organizations')
       .values({ id: org, name: 'other', recovery_recipient: null, signing_public_key: null })
       .execute()
-    const token = await addToken(database, { org })
+    const token = await addToken({ database }, { org })
     for (const path of [
       `/v1/servers/${server}`,
       `/v1/jobs/${job}`,
@@ -156,17 +140,17 @@ describe('who may', () => {
   })
 
   test('a token of a project sees that project only', async () => {
-    const [own] = await database.database.db
+    const [own] = await database.db
       .selectFrom('organizations')
       .where('name', '=', 'default')
       .select('id')
       .execute()
     const project = newId<'project'>()
-    await database.database.db
+    await database.db
       .insertInto('projects')
       .values({ id: project, org_id: own!.id, name: 'p' })
       .execute()
-    const token = await addToken(database, { project })
+    const token = await addToken({ database }, { project })
     const { job, server } = await addJob(api, 'outside the project')
     expect(rowsOf(await api.call('GET', '/v1/servers', { token }))).toEqual([])
     expect((await api.call('GET', `/v1/servers/${server}`, { token })).status).toBe(404)
@@ -209,7 +193,7 @@ describe('who may', () => {
     expect(answers[0]!.headers['x-ratelimit-limit']).toBe('3')
     expect(Number(answers[3]!.headers['retry-after'])).toBeGreaterThan(0)
     expect(answers[3]!.json<{ error: { code: string } }>().error.code).toBe('RATE_LIMITED')
-    expect((await ask(await addToken(database))).statusCode).toBe(200)
+    expect((await ask(await addToken({ database }))).statusCode).toBe(200)
     await app.close()
   })
 })

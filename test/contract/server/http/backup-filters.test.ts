@@ -1,27 +1,11 @@
 import { sql } from 'kysely'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import type { BackupId, ProjectId } from '#shared/ids.ts'
 import { dataOf, errorOf, metaOf, rowsOf } from '../../../support/answers.ts'
-import {
-  startTestApp,
-  startTestDatabase,
-  type TestApp,
-  type TestDatabase,
-} from '../../../support/http-app.ts'
+import { apiForFile } from '../../../support/http-suite.ts'
 import { addJob, addProject, addToken, newId } from '../../../support/http-objects.ts'
 
-let database: TestDatabase
-let api: TestApp
-
-beforeAll(async () => {
-  database = await startTestDatabase()
-  api = await startTestApp(database)
-})
-
-afterAll(async () => {
-  await api.app.close()
-  await database.close()
-})
+const { database, api } = apiForFile()
 
 const start = async (job: string, body: object = {}) =>
   api.call('POST', `/v1/jobs/${job}/backups`, { body })
@@ -35,7 +19,7 @@ const startOne = async (job: string, body: object = {}): Promise<BackupId> => {
 const show = async (id: string) => dataOf(await api.call('GET', `/v1/backups/${id}`))
 
 const set = async (id: BackupId, columns: Record<string, unknown>): Promise<void> => {
-  await database.database.db.updateTable('backups').set(columns).where('id', '=', id).execute()
+  await database.db.updateTable('backups').set(columns).where('id', '=', id).execute()
 }
 
 const OVER = { status: 'failed', completed_at: sql`hf_now()` }
@@ -137,7 +121,7 @@ describe('the lists of backups', () => {
 
   test('belong to a project as far as its servers do', async () => {
     const project = (await addProject(api, 'apart')) as ProjectId
-    const token = await addToken(database, { project })
+    const token = await addToken({ database }, { project })
     const inside = await addJob(api, 'inside', { project_id: project })
     const outside = await addJob(api, 'outside')
     const own = await startOne(inside.job)

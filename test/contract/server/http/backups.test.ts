@@ -1,30 +1,14 @@
 import { randomBytes } from 'node:crypto'
 import { sql } from 'kysely'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import type { Link } from '#server/ports.ts'
 import type { BackupId } from '#shared/ids.ts'
 import type { Order } from '#shared/protocol/orders.ts'
 import { dataOf, errorOf } from '../../../support/answers.ts'
-import {
-  startTestApp,
-  startTestDatabase,
-  type TestApp,
-  type TestDatabase,
-} from '../../../support/http-app.ts'
+import { apiForFile } from '../../../support/http-suite.ts'
 import { addJob, newId } from '../../../support/http-objects.ts'
 
-let database: TestDatabase
-let api: TestApp
-
-beforeAll(async () => {
-  database = await startTestDatabase()
-  api = await startTestApp(database)
-})
-
-afterAll(async () => {
-  await api.app.close()
-  await database.close()
-})
+const { database, api } = apiForFile()
 
 const start = async (job: string, body: object = {}) =>
   api.call('POST', `/v1/jobs/${job}/backups`, { body })
@@ -38,7 +22,7 @@ const startOne = async (job: string, body: object = {}): Promise<BackupId> => {
 const show = async (id: string) => dataOf(await api.call('GET', `/v1/backups/${id}`))
 
 const set = async (id: BackupId, columns: Record<string, unknown>): Promise<void> => {
-  await database.database.db.updateTable('backups').set(columns).where('id', '=', id).execute()
+  await database.db.updateTable('backups').set(columns).where('id', '=', id).execute()
 }
 
 const OVER = { status: 'failed', completed_at: sql`hf_now()` }
@@ -177,7 +161,7 @@ describe('a backup that is there', () => {
     const asked = await api.call('POST', `/v1/backups/${id}/cancel`)
     expect([asked.status, dataOf(asked)['status']]).toEqual([202, 'running'])
     expect(orders).toMatchObject([{ type: 'backup.cancel', run: id, epoch: 4 }])
-    const row = await database.database.db
+    const row = await database.db
       .selectFrom('backups')
       .where('id', '=', id)
       .select('cancel_requested_at')
@@ -198,7 +182,7 @@ describe('a backup that is there', () => {
       )
       insert into restores (id, org_id, backup_id, job_id, vault_id, server_id, conflict, places, gc_floor)
       select ${restore}::uuid, v.org_id, ${id}, ${job}, v.id, ${server}, 'overwrite', '{/}', 0 from vault v`.execute(
-      database.database.db,
+      database.db,
     )
     expect((await show(id))['dependents']).toEqual([{ type: 'restore', id: restore }])
   })

@@ -1,27 +1,11 @@
 import { sql } from 'kysely'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import type { ProjectId } from '#shared/ids.ts'
 import { type Answer, dataOf, errorOf, metaOf, rowsOf } from '../../../support/answers.ts'
-import {
-  startTestApp,
-  startTestDatabase,
-  type TestApp,
-  type TestDatabase,
-} from '../../../support/http-app.ts'
+import { apiForFile } from '../../../support/http-suite.ts'
 import { addJob, addProject, addServer, addToken } from '../../../support/http-objects.ts'
 
-let database: TestDatabase
-let api: TestApp
-
-beforeAll(async () => {
-  database = await startTestDatabase()
-  api = await startTestApp(database)
-})
-
-afterAll(async () => {
-  await api.app.close()
-  await database.close()
-})
+const { database, api } = apiForFile()
 
 const post = async (key: string, url: string, body?: unknown, token?: string): Promise<Answer> =>
   api.call('POST', url, {
@@ -33,15 +17,13 @@ const post = async (key: string, url: string, body?: unknown, token?: string): P
 const isReplayed = (answer: Answer): boolean => answer.headers['idempotency-replayed'] === 'true'
 
 const rows = async (): Promise<readonly { key: string; row: string }[]> =>
-  database.database.sql.unsafe<{ key: string; row: string }[]>(
+  database.sql.unsafe<{ key: string; row: string }[]>(
     `select key, row_to_json(k)::text || encode(convert_to(k::text, 'UTF8'), 'escape') as row from idempotency_keys k`,
   )
 
 /** What the row of `key` becomes when time passes, or when whoever worked on it died. */
 const change = async (key: string, columns: string): Promise<void> => {
-  await sql`update idempotency_keys set ${sql.raw(columns)} where key = ${key}`.execute(
-    database.database.db,
-  )
+  await sql`update idempotency_keys set ${sql.raw(columns)} where key = ${key}`.execute(database.db)
 }
 
 const named = async (name: string): Promise<number> =>
@@ -85,7 +67,7 @@ describe('a key that is used again', () => {
   })
 
   test('by another token is another key', async () => {
-    const token = await addToken(database)
+    const token = await addToken({ database })
     expect((await post('k-5', '/v1/projects', { name: 'of one' })).status).toBe(201)
     expect((await post('k-5', '/v1/projects', { name: 'of two' }, token)).status).toBe(201)
   })
@@ -191,11 +173,11 @@ describe('what is kept', () => {
 
   test('does not outlive the right to it', async () => {
     const project = (await addProject(api, 'of a key')) as ProjectId
-    const token = await addToken(database, { project })
+    const token = await addToken({ database }, { project })
     const body = { name: 'by a project', type: 'agent' }
     expect((await post('s-4', '/v1/servers', body, token)).status).toBe(201)
     await sql`update tokens set scopes = '{read}' where project_id = ${project}`.execute(
-      database.database.db,
+      database.db,
     )
     expect((await post('s-4', '/v1/servers', body, token)).status).toBe(403)
   })

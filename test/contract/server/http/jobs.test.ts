@@ -1,26 +1,10 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import type { ProjectId } from '#shared/ids.ts'
 import { dataOf, errorOf, metaOf, rowsOf } from '../../../support/answers.ts'
-import {
-  startTestApp,
-  startTestDatabase,
-  type TestApp,
-  type TestDatabase,
-} from '../../../support/http-app.ts'
+import { apiForFile } from '../../../support/http-suite.ts'
 import { added, addJob, addProject, addToken, newId } from '../../../support/http-objects.ts'
 
-let database: TestDatabase
-let api: TestApp
-
-beforeAll(async () => {
-  database = await startTestDatabase()
-  api = await startTestApp(database)
-})
-
-afterAll(async () => {
-  await api.app.close()
-  await database.close()
-})
+const { database, api } = apiForFile()
 
 const patch = async (job: string, body: object) => api.call('PATCH', `/v1/jobs/${job}`, { body })
 
@@ -180,7 +164,7 @@ describe('a job that is removed', () => {
       expect([method, below, answer.status]).toEqual([method, below, 404])
     }
     expect(rowsOf(await api.call('GET', '/v1/jobs?name=going'))).toEqual([])
-    const deed = await database.database.db
+    const deed = await database.db
       .selectFrom('audit_log')
       .where('action', '=', 'job.removed')
       .select(['subject_id', 'details'])
@@ -204,7 +188,7 @@ describe('a job that is removed', () => {
 
   test('or changed by a token of another project is not there', async () => {
     const project = (await addProject(api, 'jobs')) as ProjectId
-    const token = await addToken(database, { project })
+    const token = await addToken({ database }, { project })
     const own = await addJob(api, 'own', { project_id: project })
     const other = await addJob(api, 'foreign')
     for (const [method, below, status] of [

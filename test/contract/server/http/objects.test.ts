@@ -1,30 +1,14 @@
 import { randomBytes } from 'node:crypto'
 import { CreateBucketCommand } from '@aws-sdk/client-s3'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { parseIdentity, recipientsFingerprint, type RecipientSet } from '#shared/format/keys.ts'
 import { dataOf, errorOf, rowsOf } from '../../../support/answers.ts'
-import {
-  EMBEDDED,
-  startTestApp,
-  startTestDatabase,
-  type TestApp,
-  type TestDatabase,
-} from '../../../support/http-app.ts'
+import { EMBEDDED } from '../../../support/http-app.ts'
+import { apiForFile } from '../../../support/http-suite.ts'
 import { addJob, addServer, newId, parts } from '../../../support/http-objects.ts'
 import { ACCESS_KEY, SECRET, startS3 } from '../../../support/s3-server.ts'
 
-let database: TestDatabase
-let api: TestApp
-
-beforeAll(async () => {
-  database = await startTestDatabase()
-  api = await startTestApp(database)
-})
-
-afterAll(async () => {
-  await api.app.close()
-  await database.close()
-})
+const { database, api } = apiForFile()
 
 describe('servers, jobs and backups', () => {
   test('a new server is pending, and its enrolment token is shown once and kept as a hash', async () => {
@@ -41,7 +25,7 @@ describe('servers, jobs and backups', () => {
     const inHours = (Date.parse(String(expires_at)) - Date.now()) / 3_600_000
     expect(inHours).toBeGreaterThan(1.9)
     expect(inHours).toBeLessThan(2.1)
-    const kept = await database.database.db
+    const kept = await database.db
       .selectFrom('enrollment_tokens')
       .selectAll()
       .where('id', '=', String(dataOf(answer)['id']) as never)
@@ -180,19 +164,19 @@ describe('secrets', () => {
     for (const answer of [added, list, managed])
       expect(JSON.stringify(answer.body)).not.toMatch(/canary|SECRET|credential|sealed_/)
 
-    const tables = await database.database.sql.unsafe<{ name: string }[]>(
+    const tables = await database.sql.unsafe<{ name: string }[]>(
       `select table_name as name from information_schema.tables where table_schema = 'public'`,
     )
     let dump = ''
     for (const { name } of tables) {
-      const rows = await database.database.sql.unsafe<{ row: string }[]>(
+      const rows = await database.sql.unsafe<{ row: string }[]>(
         `select row_to_json(t)::text || coalesce(encode(convert_to(t::text, 'UTF8'), 'escape'), '') as row from "${name}" t`,
       )
       dump += rows.map(({ row }) => row).join('\n')
     }
     expect(dump.length).toBeGreaterThan(1000)
     const hex = (text: string): string => Buffer.from(text).toString('hex')
-    const [row] = await database.database.db
+    const [row] = await database.db
       .selectFrom('storages')
       .where('name', '=', 'sealed')
       .selectAll()
@@ -218,7 +202,7 @@ describe('secrets', () => {
   })
 
   test('a sealed secret does not open in another place', async () => {
-    const rows = await database.database.db.selectFrom('storages').selectAll().execute()
+    const rows = await database.db.selectFrom('storages').selectAll().execute()
     expect(rows.length).toBeGreaterThan(1)
     expect(() =>
       api.sealing.open(`storages/${rows[0]!.id}/credentials`, rows[1]!.sealed_credentials),

@@ -1,30 +1,14 @@
 import { randomBytes } from 'node:crypto'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { parseIdentity } from '#shared/format/keys.ts'
 import { kitSigningKey, proveKit } from '#shared/format/recovery-kit.ts'
 import type { ProjectId } from '#shared/ids.ts'
 import { MINUTE } from '#shared/units.ts'
 import { dataOf, errorOf, metaOf } from '../../../support/answers.ts'
-import {
-  startTestApp,
-  startTestDatabase,
-  type TestApp,
-  type TestDatabase,
-} from '../../../support/http-app.ts'
+import { apiForFile } from '../../../support/http-suite.ts'
 import { addProject, addServer, addToken, newId, parts } from '../../../support/http-objects.ts'
 
-let database: TestDatabase
-let api: TestApp
-
-beforeAll(async () => {
-  database = await startTestDatabase()
-  api = await startTestApp(database)
-})
-
-afterAll(async () => {
-  await api.app.close()
-  await database.close()
-})
+const { database, api } = apiForFile()
 
 const organization = async () => dataOf(await api.call('GET', '/v1/organization'))
 const confirm = async (body: object) =>
@@ -66,14 +50,17 @@ describe('the organization', () => {
   })
 
   test('is not for a token of a project to change', async () => {
-    const token = await addToken(database, { project: (await addProject(api, 'org')) as ProjectId })
+    const token = await addToken(
+      { database },
+      { project: (await addProject(api, 'org')) as ProjectId },
+    )
     const refused = await api.call('PATCH', '/v1/organization', { token, body: { name: 'mine' } })
     expect(refused.status).toBe(403)
     expect((await api.call('GET', '/v1/organization', { token })).status).toBe(200)
   })
 
   test('has at most so many of each as its limits say, whoever adds at once', async () => {
-    const [row] = await database.database.sql.unsafe<Record<string, number>[]>(`select
+    const [row] = await database.sql.unsafe<Record<string, number>[]>(`select
       (select count(*) from projects)::int as projects, (select count(*) from servers)::int as servers,
       (select count(*) from tokens)::int as tokens, (select count(*) from jobs)::int as jobs`)
     const limits = Object.fromEntries(
@@ -118,7 +105,7 @@ describe('the recovery kit', () => {
     expect((await organization())['recovery']).toMatchObject({ confirmed_at: at })
     const me = dataOf(await api.call('GET', '/v1/me'))
     expect(me['organization']).toMatchObject({ recovery: { confirmed_at: at } })
-    const deeds = await database.database.db
+    const deeds = await database.db
       .selectFrom('audit_log')
       .where('action', '=', 'recovery-kit.confirmed')
       .select(['actor', 'subject_id'])
@@ -143,7 +130,7 @@ describe('the recovery kit', () => {
       const refused = await confirm(body)
       expect([refused.status, errorOf(refused).details['field']]).toEqual([400, field])
     }
-    const reader = await addToken(database, { scopes: ['read'] })
+    const reader = await addToken({ database }, { scopes: ['read'] })
     const path = '/v1/organization/recovery/confirm'
     expect((await api.call('POST', path, { body: proof, token: reader })).status).toBe(403)
   })
@@ -159,7 +146,7 @@ describe('the recovery kit', () => {
       expect((await api.call('POST', path, { body: { vaults: [pair] } })).status).toBe(201)
     }
     const fingerprint = randomBytes(32)
-    await database.database.db
+    await database.db
       .updateTable('vaults')
       .set({ genesis: randomBytes(10), genesis_fingerprint: fingerprint })
       .where('server_id', '=', servers[1] as never)
@@ -185,7 +172,7 @@ describe('the recovery kit', () => {
     const cursor = encodeURIComponent(String(metaOf(first)['next_cursor']))
     const second = await api.call('GET', `/v1/organization/recovery?limit=1&cursor=${cursor}`)
     expect(dataOf(second)['vaults']).toMatchObject([{ server_id: servers[0] }])
-    const token = await addToken(database, { project })
+    const token = await addToken({ database }, { project })
     const own = dataOf(await api.call('GET', '/v1/organization/recovery', { token }))
     expect(own['vaults']).toMatchObject([{ server_id: servers[1] }])
   })

@@ -1,21 +1,15 @@
 import { sql } from 'kysely'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { beforeAll, describe, expect, test } from 'vitest'
 import type { ProjectId } from '#shared/ids.ts'
 import { dataOf, rowsOf } from '../../../support/answers.ts'
-import {
-  type Method,
-  startTestApp,
-  startTestDatabase,
-  type TestApp,
-  type TestDatabase,
-} from '../../../support/http-app.ts'
+import { type Method } from '../../../support/http-app.ts'
+import { apiForFile } from '../../../support/http-suite.ts'
 import { addJob, addProject, addServer, addToken, newId } from '../../../support/http-objects.ts'
 
 /** Every kind of object of one project, by the first part of its path. */
 type Ids = Readonly<Record<string, string>>
 
-let database: TestDatabase
-let api: TestApp
+const { database, api } = apiForFile()
 let token: string
 let own: Ids
 let foreign: Ids
@@ -28,7 +22,7 @@ const objectsOf = async (project: string): Promise<Ids> => {
     body: { name: 't', scopes: ['read'], project_id: project },
   })
   const [vault, restore] = [newId(), newId()]
-  const { db } = database.database
+  const { db } = database
   await sql`
     insert into vaults (id, org_id, server_id, storage_id, encryption_key_id, list_recipient, sealed_list_identity, recipients)
     select ${vault}, org_id, server_id, storage_id, encryption_key_id, 'x', ''::bytea, '{}' from jobs where id = ${job}`.execute(
@@ -57,24 +51,17 @@ const openRequestOf = async (backup: string): Promise<string> => {
     select ${id}, r.org_id, 'download', r.backup_id, r.vault_id, t.id, 'o', ${Buffer.alloc(32, 1)}, 0,
       ${Buffer.alloc(32, 1)}, '{"name": "o"}', hf_now() + interval '1 day'
     from restores r join tokens t on t.name = 'local' where r.backup_id = ${backup}`.execute(
-    database.database.db,
+    database.db,
   )
   return id
 }
 
 beforeAll(async () => {
-  database = await startTestDatabase()
-  api = await startTestApp(database)
   const [mine, other] = [await addProject(api, 'mine'), await addProject(api, 'other')]
   own = await objectsOf(mine)
   const objects = await objectsOf(other)
   foreign = { ...objects, 'open-requests': await openRequestOf(objects['backups']!) }
-  token = await addToken(database, { project: mine as ProjectId })
-})
-
-afterAll(async () => {
-  await api.app.close()
-  await database.close()
+  token = await addToken({ database }, { project: mine as ProjectId })
 })
 
 /** What belongs to the whole organization: seen by all, and changed by none of a project. */

@@ -1,28 +1,12 @@
 import { randomBytes } from 'node:crypto'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { makeIdentity } from '#shared/format/keys.ts'
 import { errorOf } from '../../../support/answers.ts'
-import {
-  EMBEDDED,
-  startTestApp,
-  startTestDatabase,
-  type TestApp,
-  type TestDatabase,
-} from '../../../support/http-app.ts'
+import { EMBEDDED } from '../../../support/http-app.ts'
+import { apiForFile } from '../../../support/http-suite.ts'
 import { newId } from '../../../support/http-objects.ts'
 
-let database: TestDatabase
-let api: TestApp
-
-beforeAll(async () => {
-  database = await startTestDatabase()
-  api = await startTestApp(database)
-})
-
-afterAll(async () => {
-  await api.app.close()
-  await database.close()
-})
+const { api } = apiForFile()
 
 describe('what is refused', () => {
   const cases: readonly [

@@ -1,13 +1,8 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { parseIdentity } from '#shared/format/keys.ts'
 import type { ProjectId } from '#shared/ids.ts'
 import { dataOf, errorOf, rowsOf } from '../../../support/answers.ts'
-import {
-  startTestApp,
-  startTestDatabase,
-  type TestApp,
-  type TestDatabase,
-} from '../../../support/http-app.ts'
+import { apiForFile } from '../../../support/http-suite.ts'
 import {
   added,
   addJob,
@@ -18,21 +13,10 @@ import {
   parts,
 } from '../../../support/http-objects.ts'
 
-let database: TestDatabase
-let api: TestApp
-
-beforeAll(async () => {
-  database = await startTestDatabase()
-  api = await startTestApp(database)
-})
-
-afterAll(async () => {
-  await api.app.close()
-  await database.close()
-})
+const { database, api } = apiForFile()
 
 const deedsOf = async (subject: string): Promise<unknown[]> => {
-  const rows = await database.database.db
+  const rows = await database.db
     .selectFrom('audit_log')
     .where('subject_id', '=', subject)
     .orderBy('id')
@@ -112,7 +96,7 @@ describe('a server', () => {
     const revoked = await api.call('POST', `${path}/revoke`)
     expect(revoked.status).toBe(200)
     expect(dataOf(revoked)['revoked_at']).not.toBeNull()
-    const open = await database.database.db
+    const open = await database.db
       .selectFrom('enrollment_tokens')
       .where('server_id', '=', id as never)
       .where('used_at', 'is', null)
@@ -127,7 +111,7 @@ describe('a server', () => {
   test('belongs to its project: a token of another does not reach it, and takes none out', async () => {
     const project = (await addProject(api, 'of servers')) as ProjectId
     const other = await addProject(api, 'of other servers')
-    const token = await addToken(database, { project })
+    const token = await addToken({ database }, { project })
     const own = await addServer(api, 'own', { project_id: project })
     const foreign = await addServer(api, 'foreign', { project_id: other })
     for (const [method, below] of [
@@ -173,7 +157,7 @@ describe('an encryption key', () => {
   test('is exported to whoever may, and each time is in the audit log', async () => {
     const id = await addKey('exported')
     const path = `/v1/encryption-keys/${id}`
-    const token = await addToken(database, { scopes: ['read', 'admin'] })
+    const token = await addToken({ database }, { scopes: ['read', 'admin'] })
     expect((await api.call('POST', `${path}/export`, { token })).status).toBe(403)
     expect(await deedsOf(id)).toEqual([])
     const exported = await api.call('POST', `${path}/export`)
@@ -184,7 +168,7 @@ describe('an encryption key', () => {
     expect(dataOf(await api.call('GET', path))).toMatchObject({ name: 'exported', recipient })
     expect(JSON.stringify((await api.call('GET', path)).body)).not.toContain(identity)
     expect(await deedsOf(id)).toEqual(['encryption-key.exported'])
-    const log = await database.database.sql.unsafe<{ row: string }[]>(
+    const log = await database.sql.unsafe<{ row: string }[]>(
       'select row_to_json(a)::text as row from audit_log a',
     )
     expect(log.map(({ row }) => row).join()).not.toContain('AGE-SECRET-KEY')
@@ -216,7 +200,7 @@ describe('an encryption key', () => {
       ['POST', '/export'],
     ] as const)
       expect((await api.call(method, `${path}${below}`)).status).toBe(404)
-    const row = await database.database.db
+    const row = await database.db
       .selectFrom('encryption_keys')
       .where('id', '=', id as never)
       .select('sealed_identity')
@@ -232,7 +216,7 @@ describe('an encryption key', () => {
 
   test('is not for a token of a project to make, export or remove', async () => {
     const project = (await addProject(api, 'of keys')) as ProjectId
-    const token = await addToken(database, { project })
+    const token = await addToken({ database }, { project })
     const id = await addKey('of all')
     expect((await api.call('GET', `/v1/encryption-keys/${id}`, { token })).status).toBe(200)
     for (const [method, path, body] of [

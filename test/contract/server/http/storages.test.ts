@@ -1,39 +1,25 @@
 import { CreateBucketCommand } from '@aws-sdk/client-s3'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { ProjectId } from '#shared/ids.ts'
 import { SECOND } from '#shared/units.ts'
 import { type Answer, dataOf, errorOf, rowsOf } from '../../../support/answers.ts'
-import {
-  startTestApp,
-  startTestDatabase,
-  type TestApp,
-  type TestDatabase,
-} from '../../../support/http-app.ts'
+import { forFile } from '../../../support/for-file.ts'
+import { apiForFile } from '../../../support/http-suite.ts'
 import { added, addProject, addServer, addToken, parts } from '../../../support/http-objects.ts'
-import { ACCESS_KEY, REGION, SECRET, startS3, type TestS3 } from '../../../support/s3-server.ts'
+import { ACCESS_KEY, REGION, SECRET, startS3 } from '../../../support/s3-server.ts'
 import { type Bend, startStrangeS3, type Strange } from '../../../support/strange-s3.ts'
 
-let database: TestDatabase
-let api: TestApp
-let s3: TestS3
+const { database, api } = apiForFile({ patience: { adding: 5 * SECOND, testing: 2 * SECOND } })
+const s3 = forFile(startS3, async (it) => it.close())
 const opened: Strange[] = []
 
 beforeAll(async () => {
-  database = await startTestDatabase()
-  api = await startTestApp(database, { patience: { adding: 5 * SECOND, testing: 2 * SECOND } })
-  s3 = await startS3()
   for (const Bucket of ['vaults', 'others'])
     await s3.client().send(new CreateBucketCommand({ Bucket }))
 })
 
 afterEach(async () => {
   for (const strange of opened.splice(0)) await strange.close()
-})
-
-afterAll(async () => {
-  await api.app.close()
-  await s3.close()
-  await database.close()
 })
 
 const input = (name: string, over: object = {}): object => ({
@@ -219,7 +205,7 @@ describe('a storage that changes', () => {
     ] as const)
       expect((await api.call(method, `/v1/storages/${id}${path}`, { body: {} })).status).toBe(404)
     expect(await named('going')).toBe(0)
-    const row = await database.database.db
+    const row = await database.db
       .selectFrom('storages')
       .where('id', '=', id as never)
       .select('sealed_credentials')
@@ -241,7 +227,7 @@ describe('a storage that changes', () => {
 
   test('is not for a token of a project to make, change, test or remove', async () => {
     const project = (await addProject(api, 'storages')) as ProjectId
-    const token = await addToken(database, { project })
+    const token = await addToken({ database }, { project })
     const id = await add('of all')
     expect((await api.call('GET', `/v1/storages/${id}`, { token })).status).toBe(200)
     for (const [method, path] of [

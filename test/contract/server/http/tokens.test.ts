@@ -1,27 +1,11 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import type { ProjectId } from '#shared/ids.ts'
 import { SCOPES } from '#shared/api/tokens.ts'
 import { dataOf, errorOf, rowsOf } from '../../../support/answers.ts'
-import {
-  startTestApp,
-  startTestDatabase,
-  type TestApp,
-  type TestDatabase,
-} from '../../../support/http-app.ts'
+import { apiForFile } from '../../../support/http-suite.ts'
 import { addProject, addServer, addToken, newId } from '../../../support/http-objects.ts'
 
-let database: TestDatabase
-let api: TestApp
-
-beforeAll(async () => {
-  database = await startTestDatabase()
-  api = await startTestApp(database)
-})
-
-afterAll(async () => {
-  await api.app.close()
-  await database.close()
-})
+const { database, api } = apiForFile()
 
 const make = async (body: object, token?: string) =>
   api.call('POST', '/v1/tokens', { body, ...(token === undefined ? {} : { token }) })
@@ -45,7 +29,7 @@ describe('tokens', () => {
     const list = await api.call('GET', '/v1/tokens?name=reader')
     expect(rowsOf(list).map((row) => row['id'])).toEqual([id])
     expect(JSON.stringify(list.body)).not.toContain(String(token))
-    const rows = await database.database.sql.unsafe<{ row: string }[]>(
+    const rows = await database.sql.unsafe<{ row: string }[]>(
       'select row_to_json(t)::text as row from (select * from tokens) t union all select row_to_json(a)::text from audit_log a',
     )
     expect(rows.map(({ row }) => row).join()).not.toContain(String(token))
@@ -60,7 +44,7 @@ describe('tokens', () => {
     expect(refused.status).toBe(401)
     expect(rowsOf(await api.call('GET', '/v1/tokens?name=short-lived'))).toEqual([])
     expect((await api.call('DELETE', path)).status).toBe(404)
-    const deeds = await database.database.db
+    const deeds = await database.db
       .selectFrom('audit_log')
       .where('subject_type', '=', 'token')
       .where('subject_id', '=', String(made['id']))
@@ -74,21 +58,21 @@ describe('tokens', () => {
   })
 
   test('never have more scopes than their maker', async () => {
-    const token = await addToken(database, { scopes: ['read', 'admin'] })
+    const token = await addToken({ database }, { scopes: ['read', 'admin'] })
     for (const scope of SCOPES) {
       const answer = await make({ name: `of ${scope}`, scopes: ['read', scope] }, token)
       const allowed = scope === 'read' || scope === 'admin'
       expect([scope, answer.status]).toEqual([scope, allowed ? 201 : 403])
       if (!allowed) expect(errorOf(answer).details['scope']).toBe(scope)
     }
-    const reader = await addToken(database, { scopes: ['read'] })
+    const reader = await addToken({ database }, { scopes: ['read'] })
     expect((await make({ name: 'x', scopes: ['read'] }, reader)).status).toBe(403)
   })
 
   test('never see more than their maker: one of a project makes and sees those of that project', async () => {
     const project = (await addProject(api, 'tokens')) as ProjectId
     const other = await addProject(api, 'other tokens')
-    const token = await addToken(database, { project })
+    const token = await addToken({ database }, { project })
     const own = await make({ name: 'own', scopes: ['read'] }, token)
     expect(dataOf(own)['project_id']).toBe(project)
     expect((await make({ name: 'own', scopes: ['read'], project_id: project }, token)).status).toBe(
@@ -108,7 +92,7 @@ describe('tokens', () => {
   })
 
   test('never last longer than their maker', async () => {
-    const token = await addToken(database, { expires: new Date(Date.now() + 3_600_000) })
+    const token = await addToken({ database }, { expires: new Date(Date.now() + 3_600_000) })
     const inherited = await make({ name: 'a', scopes: ['read'] }, token)
     expect(Math.abs(inSeconds(dataOf(inherited)['expires_at']) - 3600)).toBeLessThan(60)
     const shorter = await make({ name: 'a', scopes: ['read'], expires_in: '10m' }, token)
@@ -166,7 +150,7 @@ describe('projects', () => {
 
   test('take their tokens with them', async () => {
     const project = (await addProject(api, 'closed')) as ProjectId
-    const token = await addToken(database, { project })
+    const token = await addToken({ database }, { project })
     expect((await api.call('GET', '/v1/me', { token })).status).toBe(200)
     expect((await api.call('DELETE', `/v1/projects/${project}`)).status).toBe(204)
     expect((await api.call('GET', '/v1/me', { token })).status).toBe(401)
@@ -175,7 +159,7 @@ describe('projects', () => {
   test('a token of one sees that one, and makes and removes none', async () => {
     const project = (await addProject(api, 'mine')) as ProjectId
     const other = await addProject(api, 'not mine')
-    const token = await addToken(database, { project })
+    const token = await addToken({ database }, { project })
     const rows = rowsOf(await api.call('GET', '/v1/projects', { token }))
     expect(rows.map((row) => row['id'])).toEqual([project])
     expect((await api.call('GET', `/v1/projects/${other}`, { token })).status).toBe(404)
