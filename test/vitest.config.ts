@@ -1,7 +1,10 @@
 import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
 
-/** `groupOrder` runs the cheap projects first; `system` starts real processes and goes last, one file at a time. */
+/** So many files at once: most of the time their tests wait for processes, leases and deadlines. */
+const WORKERS = 2
+
+/** `groupOrder` runs the cheap projects first; `system` starts real processes and goes last. */
 const project = (name: string, groupOrder: number, testTimeout: number): object => ({
   extends: true,
   test: {
@@ -10,7 +13,7 @@ const project = (name: string, groupOrder: number, testTimeout: number): object 
     testTimeout,
     hookTimeout: testTimeout,
     pool: 'forks',
-    fileParallelism: name !== 'system',
+    maxWorkers: WORKERS,
     sequence: { groupOrder },
   },
 })
