@@ -58,8 +58,11 @@ export const readInto = async (
   heard: () => void,
 ): Promise<number> => {
   let got = 0
+  let isOver = false
   return await new Promise((resolve, reject) => {
     response.on('data', (part: Buffer) => {
+      // By then the memory may serve somebody else.
+      if (isOver) return
       heard()
       const room = out.length - got
       got += part.length
@@ -67,8 +70,12 @@ export const readInto = async (
       else response.destroy()
       giveBack(part)
     })
-    response.on('error', reject)
+    response.on('error', (error) => {
+      isOver = true
+      reject(error)
+    })
     response.on('close', () => {
+      isOver = true
       if (response.complete || got > out.length) resolve(got - out.length)
       else reject(new Error('the connection was closed in the middle'))
     })
