@@ -1,5 +1,4 @@
 /** One job of a restore, in a thread: read, decrypt, decompress, check against the blob ids, write. */
-import { closeSync, rmSync, writeSync } from 'node:fs'
 import { Failure, fail, hasCode, problemOf } from '#shared/errors.ts'
 import { openSegmentsInPlace, type SegmentRange, segmentRange } from '#shared/format/age.ts'
 import { createBlobIds } from '#shared/format/blob-id.ts'
@@ -15,14 +14,12 @@ import type {
   NotSet,
   PieceWork,
   Problem,
-  WholeFile,
 } from '../core/restore-job.ts'
 import type { OpenedObject } from '#shared/read/access.ts'
 import { runsOf } from '../core/restore-runs.ts'
 import { type Memory, readOnce, readRange } from './object-source-read.ts'
-import { AS_FILE, giveName, NOT_INHERITED, setAttributes } from './restore-attributes.ts'
 import { createReadMemory, type ReadMemory } from './restore-memory.ts'
-import { createFile, rawPath, targetError } from './restore-paths.ts'
+import { writeAll, writeWhole } from './restore-whole.ts'
 
 export type Extract = (job: ExtractJob, again?: Again) => Promise<ExtractResult>
 
@@ -69,7 +66,7 @@ const extract = async (
   let fetched = 0
   if (job.object === null) {
     job.files.forEach((file, i) => {
-      results.files[i] = attempt(() => note(results, writeWhole(thread, file, EMPTY)))
+      results.files[i] = attempt(() => note(results, writeWhole(file, thread.temporary(), EMPTY)))
     })
   } else {
     const source = createSource(job.object, again, thread)
@@ -250,7 +247,7 @@ const write = ({ thread, job, results }: Work, into: Into, bytes: Uint8Array): v
   }
   const file = job.files[into]
   if (file === undefined) throw fail('INTERNAL_AGENT', { problem: 'a piece without a file' })
-  note(results, writeWhole(thread, file, bytes))
+  note(results, writeWhole(file, thread.temporary(), bytes))
 }
 
 const attempt = (act: () => void): Problem | null => {
@@ -267,34 +264,4 @@ const problemFrom = (error: unknown): Problem => {
     return { code: 'INTERNAL_AGENT', details: { problem: problemOf(error) } }
   }
   return { code: error.code, details: error.details }
-}
-
-const writeAll = (fd: number, bytes: Uint8Array, at: number | null): void => {
-  try {
-    let done = 0
-    while (done < bytes.length) {
-      const position = at === null ? null : at + done
-      done += writeSync(fd, bytes, done, bytes.length - done, position)
-    }
-  } catch (error) {
-    throw targetError('', error)
-  }
-}
-
-/** Made under another name, complete, with its attributes; only then it gets its own. */
-const writeWhole = (thread: Thread, file: WholeFile, bytes: Uint8Array): NotSet => {
-  const temporary = rawPath(`${file.dir}/${thread.temporary()}`)
-  let fd: number | null = null
-  try {
-    fd = createFile(temporary)
-    writeAll(fd, bytes, null)
-    const notSet = setAttributes(fd, file, file.inherits ? AS_FILE : NOT_INHERITED)
-    giveName(temporary, rawPath(`${file.dir}/${file.name}`), file.naming)
-    return notSet
-  } catch (error) {
-    if (fd !== null) rmSync(temporary, { force: true })
-    throw targetError(file.name, error)
-  } finally {
-    if (fd !== null) closeSync(fd)
-  }
 }
