@@ -133,6 +133,7 @@ const showPolicy: Command = async (args, config) => {
 const open: Command = async (args, _config, stop) => {
   // Who reads the output may have had enough (`| head`).
   process.stdout.once('error', () => process.exit(141))
+  boundNursery()
   return await openCommand(args, openWorld(), {
     out: (text) => process.stdout.write(text),
     err: (text) => process.stderr.write(text),
@@ -147,6 +148,7 @@ const open: Command = async (args, _config, stop) => {
 /** Everything on standard input; the result goes to the third descriptor, which the parent has opened. */
 const handed: Command = async (_args, _config, stop) => {
   process.stdout.once('error', () => process.exit(141))
+  boundNursery()
   const world = { ...openWorld(), random: systemRandom }
   return await handedCommand(readFileSync(0, 'utf8'), world, {
     out: (text) => process.stdout.write(text),

@@ -26,14 +26,19 @@ export type Naming =
   /** What has it is replaced in one step, unless it is a directory. */
   | 'replace'
 
-/** A file whose content is at most one piece: a thread makes the whole of it. `dir` is the path of an open directory. */
-export type WholeFile = Attributes & {
-  readonly dir: Bytes
-  readonly name: Bytes
+/** An open directory, as threads know it. One object for all files in it: it crosses to a thread once a job. */
+export type DirectoryRef = {
+  /** Null where only the path can be used. */
+  readonly fd: number | null
+  readonly path: Bytes
+  /** For whoever gives a file its name here. */
   readonly naming: Naming
-  /** The directory hands its access list down to what is made in it. */
+  /** It hands its access list down to what is made in it. */
   readonly inherits: boolean
 }
+
+/** A file whose content is at most one piece: a thread makes the whole of it. */
+export type WholeFile = Attributes & { readonly directory: DirectoryRef; readonly name: Bytes }
 
 /** Where a piece goes: all of a whole file (its index in the job), or a run of it into a file that is open already. */
 export type Into = number | (Run & { readonly fd: number })

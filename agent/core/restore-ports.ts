@@ -5,9 +5,9 @@ import type { Whereabouts } from '#shared/read/access.ts'
 import type {
   Again,
   Attributes,
+  DirectoryRef,
   ExtractJob,
   ExtractResult,
-  Naming,
   NotSet,
   Problem,
 } from './restore-job.ts'
@@ -32,13 +32,9 @@ export type ObjectSource = {
 /** What a name is taken by; symbolic links are something else than what they lead to. */
 export type Taken = 'nothing' | 'directory' | 'other'
 
-/** An open directory below the target, and the path by which any thread reaches it; `done` lets it be closed. */
+/** An open directory below the target, and how any thread reaches it; `done` lets it be closed. */
 export type OpenDirectory = {
-  readonly path: Bytes
-  /** For whoever gives a file its name here. */
-  readonly naming: Naming
-  /** It hands its access list down to what is made in it. */
-  readonly inherits: boolean
+  readonly ref: DirectoryRef
   look(name: Bytes): Taken
   /** Whether names that differ in case or composition alone are one here. Finds out by making a file for a moment. */
   folds(): boolean

@@ -230,7 +230,7 @@ const restoreFile = async (
   const { content = [], more, holes = [], size = 0 } = entry
   const file = { dir, name, size, holes, attributes, done }
   const simple = more === undefined && holes.length === 0 && content.length <= 1
-  if (simple && 'path' in folder.open) {
+  if (simple && 'ref' in folder.open) {
     await restorer.whole(file, folder.open, content[0] ?? null)
   } else {
     await restorer.large(file, contentOf(tree, entry))

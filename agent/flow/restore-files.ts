@@ -106,8 +106,8 @@ export const createRestorer = (parts: Parts): Restorer => {
     return { release: () => handles.leave() }
   }
   return {
-    whole: async (file, { path: dir, naming, inherits }, locator) => {
-      const whole = { ...file.attributes, dir, name: file.name, naming, inherits }
+    whole: async (file, { ref: directory }, locator) => {
+      const whole = { ...file.attributes, directory, name: file.name }
       const by = { whole, done: file.done }
       if (locator !== null) await want(locator, by)
       else if (empty.push(by) >= BATCH_PIECES) await flush()

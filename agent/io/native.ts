@@ -1,4 +1,5 @@
 /** The port `Native` over the C library of the system, by koffi, which needs no compiler and no install step. Linux. */
+import { constants } from 'node:fs'
 import { createRequire } from 'node:module'
 import { getSystemErrorName } from 'node:util'
 import type * as koffi from 'koffi'
@@ -39,6 +40,10 @@ const callsOf = (loaded: Koffi): Calls => {
     futimens: call('int futimens(int file, void *times)'),
     utimensat: call('int utimensat(int dir, void *file, void *times, int flags)'),
     chmod: call('int fchmodat(int dir, void *file, uint32_t mode, int flags)'),
+    openat: call('int openat(int dir, void *file, int flags, uint32_t mode)'),
+    close: call('int close(int file)'),
+    renameat: call('int renameat(int fromDir, void *from, int toDir, void *to)'),
+    renameat2: call('int renameat2(int fromDir, void *from, int toDir, void *to, uint32_t flags)'),
     seek: call('int64_t lseek(int file, int64_t offset, int whence)'),
     errno: () => loaded.errno(),
   }
@@ -55,6 +60,10 @@ type Calls = {
   readonly futimens: Call
   readonly utimensat: Call
   readonly chmod: Call
+  readonly openat: Call
+  readonly close: Call
+  readonly renameat: Call
+  readonly renameat2: Call
   readonly seek: Call
   readonly errno: () => number
 }
@@ -88,6 +97,7 @@ const refOf = (file: FileRef): Ref => (typeof file === 'number' ? [0, file] : [1
 const nativeOf = (calls: Calls): Native => ({
   ...readingOf(calls),
   ...writingOf(calls),
+  ...namingOf(calls),
   nextData: (fd, from) => seek(calls, { fd, from, whence: SEEK_DATA }),
   nextHole: (fd, from) => seek(calls, { fd, from, whence: SEEK_HOLE }),
 })
@@ -184,6 +194,35 @@ const writingOf = (
     },
   }
 }
+
+const NEW_FILE = constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY | constants.O_NOFOLLOW
+const O_CLOEXEC = 0o2000000
+const RENAME_NOREPLACE = 1
+/** From a system, or a file system, that does not know RENAME_NOREPLACE. */
+const UNKNOWN: ReadonlySet<string> = new Set(['EINVAL', 'ENOSYS'])
+
+const namingOf = (
+  calls: Calls,
+): Pick<Native, 'createIn' | 'close' | 'renameIn' | 'renameNewIn'> => ({
+  createIn: (directory, name) => {
+    const fd = calls.openat(directory, terminated(name), NEW_FILE | O_CLOEXEC, 0o600)
+    if (fd < 0) throw problem(calls)
+    return fd
+  },
+  close: (fd) => {
+    if (calls.close(fd) < 0) throw problem(calls)
+  },
+  renameIn: (dir, from, to) => {
+    if (calls.renameat(dir, terminated(from), dir, terminated(to)) < 0) throw problem(calls)
+  },
+  renameNewIn: (dir, from, to) => {
+    const names = [dir, terminated(from), dir, terminated(to)] as const
+    if (calls.renameat2(...names, RENAME_NOREPLACE) >= 0) return true
+    const error = problem(calls)
+    if (UNKNOWN.has(error.code)) return false
+    throw error
+  },
+})
 
 /** Null where the package is not there, does not load, or the system is another one. */
 export const loadNative = (load: () => unknown = required): Native | null => {

@@ -1,10 +1,12 @@
 /** Reads ranges of objects, by file or by URL, in any thread. What can pass by itself is tried again, then said. */
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
+import type { IncomingMessage } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Failure, fail, hasCode, problemOf } from '#shared/errors.ts'
 import { SECOND } from '#shared/units.ts'
 import type { Whereabouts } from '#shared/read/access.ts'
-import type { ReadOnce } from '../core/restore-ports.ts'
+import type { ReadOnce, ReadOutcome } from '../core/restore-ports.ts'
+import { getRange, readInto } from './http-get.ts'
 
 const ATTEMPTS = 4
 const FIRST_PAUSE = 100
@@ -15,27 +17,35 @@ const LONGEST = 600 * SECOND
 type Range = { readonly start: number; readonly end: number }
 type Answer = { readonly total: number | null; readonly bytes: Uint8Array }
 
+/** Where the bytes that are read go: this many of them. */
+export type Memory = (length: number) => Uint8Array
+
+const fresh: Memory = (length) => Buffer.allocUnsafeSlow(length)
+
 /** Exactly the bytes `[start, end)` of the object. Errors as `ObjectSource.read` (ports.ts). */
 export const readRange = async (
   at: Whereabouts,
   range: Range,
   key: string,
+  memory?: Memory,
 ): Promise<Uint8Array> => {
   if (range.end <= range.start) return new Uint8Array()
-  const read = 'file' in at ? () => readFileRange(at.file, range, key) : null
-  const { bytes } = await retrying(read ?? (async () => fetchRange(place(at), range, { key })))
+  const { bytes } = await retrying(async () => readAt(at, range, { key, memory }))
   return bytes
 }
 
-const place = (at: Whereabouts): string => ('url' in at ? at.url : at.file)
+const readAt = async (at: Whereabouts, range: Range, how: Fetching): Promise<Answer> =>
+  'file' in at ? readFileRange(at.file, range, how) : fetchRange(at.url, range, how)
 
 /** One try, and what kind of failure it was. */
-export const readOnce: ReadOnce = async ({ at, key }, range, stop) => {
+export const readOnce = async (
+  { at, key }: Parameters<ReadOnce>[0],
+  range: Range,
+  stop: AbortSignal,
+  memory?: Memory,
+): Promise<ReadOutcome> => {
   try {
-    const { bytes } =
-      'file' in at
-        ? readFileRange(at.file, range, key)
-        : await fetchRange(at.url, range, { key, stop })
+    const { bytes } = await readAt(at, range, { key, stop, memory })
     return { done: 'read', bytes }
   } catch (error) {
     if (!(error instanceof Failure)) throw error
@@ -74,8 +84,12 @@ const retrying = async (attempt: () => Answer | Promise<Answer>): Promise<Answer
   }
 }
 
-const readFileRange = (path: string, { start, end }: Range, key: string): Answer => {
-  const bytes = Buffer.allocUnsafeSlow(end - start)
+const readFileRange = (
+  path: string,
+  { start, end }: Range,
+  { key, memory = fresh }: Fetching,
+): Answer => {
+  const bytes = memory(end - start)
   let fd: number | null = null
   try {
     fd = openSync(path, constants.O_RDONLY | constants.O_NOCTTY)
@@ -122,12 +136,16 @@ const refused = (url: string, problem: string): Failure => {
   return failure
 }
 
-type Fetching = { readonly key: string; readonly stop?: AbortSignal }
+type Fetching = {
+  readonly key: string
+  readonly stop?: AbortSignal | undefined
+  readonly memory?: Memory | undefined
+}
 
 const fetchRange = async (
   url: string,
   range: Range,
-  { key, stop: outside }: Fetching,
+  { key, stop: outside, memory = fresh }: Fetching,
 ): Promise<Answer> => {
   const stop = new AbortController()
   const signal = outside === undefined ? stop.signal : AbortSignal.any([stop.signal, outside])
@@ -138,48 +156,50 @@ const fetchRange = async (
     stop.abort(new Error('it fell silent'))
   }, SILENCE)
   try {
-    const response = await fetch(url, {
-      // A redirect could lead anywhere, with a signature made for this place.
-      redirect: 'manual',
-      signal,
-      // With a range, fetch itself asks for no encoding (Fetch, "HTTP-network-or-cache fetch").
-      headers: { range: `bytes=${String(range.start)}-${String(range.end - 1)}` },
-    })
-    const total = checkAnswer(response, { range, url, key })
-    const bytes = await body(response, range.end - range.start, {
-      url,
-      heard: () => silence.refresh(),
-    })
-    return { total, bytes }
+    const response = await getRange(url, range, signal)
+    try {
+      const total = checkAnswer(response, { range, url, key })
+      const bytes = memory(range.end - range.start)
+      const rest = await readInto(response, bytes, () => silence.refresh())
+      if (rest > 0) throw unavailable(url, 'it sends more than asked for')
+      if (rest < 0) throw unavailable(url, 'it sends less than it says')
+      return { total, bytes }
+    } finally {
+      if (!response.complete) response.destroy()
+    }
   } catch (error) {
     if (error instanceof Failure) throw error
-    throw unavailable(url, problemOf(error), error)
+    const why: unknown = stop.signal.aborted ? stop.signal.reason : error
+    throw unavailable(url, problemOf(why), error)
   } finally {
     clearTimeout(longest)
     clearTimeout(silence)
-    stop.abort()
   }
 }
 
 type Asked = { readonly range: Range; readonly url: string; readonly key: string }
 
+/** Always there in what a client gets. */
+const statusOf = ({ statusCode = 0 }: IncomingMessage): number => statusCode
+
 /** The object's size where it was told. Throws unless the answer is to exactly this range. */
-const checkAnswer = (response: Response, asked: Asked): number | null => {
-  const { status, headers } = response
+const checkAnswer = (response: IncomingMessage, asked: Asked): number | null => {
+  const { headers } = response
+  const status = statusOf(response)
   const { url, key, range } = asked
   if (status === 404 || status === 410) throw fail('MISSING_OBJECT', { key })
   if (status === 416) throw tooShort(key)
   if (status >= 300 && status < 400) {
     throw refused(url, 'it answers with a redirect, which is refused')
   }
-  if ((headers.get('content-encoding') ?? 'identity') !== 'identity') {
+  if ((headers['content-encoding'] ?? 'identity') !== 'identity') {
     throw refused(url, 'it sends an encoding that was not asked for')
   }
-  if (status === 206) return checkRange(headers.get('content-range') ?? '', asked)
+  if (status === 206) return checkRange(headers['content-range'] ?? '', asked)
   if (status >= 500 || status === 429) throw unavailable(url, `it answers ${String(status)}`)
   if (status !== 200) throw refused(url, `it answers ${String(status)}`)
   // A server without ranges sends the whole object: good only where that is what was asked for.
-  if (range.start !== 0 || headers.get('content-length') !== String(range.end)) {
+  if (range.start !== 0 || headers['content-length'] !== String(range.end)) {
     throw refused(url, 'it does not serve ranges')
   }
   return range.end
@@ -194,24 +214,4 @@ const checkRange = (told: string, { range, url, key }: Asked): number | null => 
     throw refused(url, 'it sends another range than asked for')
   }
   return total
-}
-
-/** The body, which must have exactly `length` bytes; never more than that is held. */
-const body = async (
-  response: Response,
-  length: number,
-  { url, heard }: { readonly url: string; readonly heard: () => unknown },
-): Promise<Uint8Array> => {
-  const bytes = Buffer.allocUnsafeSlow(length)
-  let got = 0
-  const parts: AsyncIterable<Uint8Array> | null = response.body
-  if (parts === null) throw unavailable(url, 'it sends no body')
-  for await (const part of parts) {
-    heard()
-    if (got + part.length > length) throw unavailable(url, 'it sends more than asked for')
-    bytes.set(part, got)
-    got += part.length
-  }
-  if (got !== length) throw unavailable(url, 'it sends less than it says')
-  return bytes
 }

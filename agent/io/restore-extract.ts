@@ -1,9 +1,8 @@
 /** One job of a restore, in a thread: read, decrypt, decompress, check against the blob ids, write. */
-import { closeSync, rmSync, writeSync } from 'node:fs'
 import { Failure, fail, hasCode, problemOf } from '#shared/errors.ts'
-import { openSegments, type SegmentRange, segmentRange } from '#shared/format/age.ts'
+import { openSegmentsInPlace, type SegmentRange, segmentRange } from '#shared/format/age.ts'
 import { createBlobIds } from '#shared/format/blob-id.ts'
-import { toBase64url } from '#shared/format/bytes.ts'
+import { giveBack, toBase64url } from '#shared/format/bytes.ts'
 import { decodeFrame } from '#shared/format/frame.ts'
 import type { Bytes } from '#shared/format/tree-order.ts'
 import type {
@@ -15,13 +14,12 @@ import type {
   NotSet,
   PieceWork,
   Problem,
-  WholeFile,
 } from '../core/restore-job.ts'
 import type { OpenedObject } from '#shared/read/access.ts'
 import { runsOf } from '../core/restore-runs.ts'
-import { readOnce, readRange } from './object-source-read.ts'
-import { AS_FILE, giveName, NOT_INHERITED, setAttributes } from './restore-attributes.ts'
-import { createFile, rawPath, targetError } from './restore-paths.ts'
+import { type Memory, readOnce, readRange } from './object-source-read.ts'
+import { createReadMemory, type ReadMemory } from './restore-memory.ts'
+import { writeAll, writeWhole } from './restore-whole.ts'
 
 export type Extract = (job: ExtractJob, again?: Again) => Promise<ExtractResult>
 
@@ -29,6 +27,7 @@ type Thread = {
   readonly idOf: (content: Uint8Array) => Uint8Array
   /** A new name for a file in the making. */
   readonly temporary: () => Bytes
+  readonly memory: ReadMemory
   /** Breaks off what is being read. */
   readonly stop: AbortSignal
 }
@@ -40,6 +39,7 @@ export const createExtract = (idKey: Uint8Array, tag: string, stop = NEVER): Ext
   let made = 0
   const thread: Thread = {
     idOf: createBlobIds(idKey),
+    memory: createReadMemory(),
     stop,
     temporary: () => {
       made += 1
@@ -66,10 +66,10 @@ const extract = async (
   let fetched = 0
   if (job.object === null) {
     job.files.forEach((file, i) => {
-      results.files[i] = attempt(() => note(results, writeWhole(thread, file, EMPTY)))
+      results.files[i] = attempt(() => note(results, writeWhole(file, thread.temporary(), EMPTY)))
     })
   } else {
-    const source = createSource(job.object, again, thread.stop)
+    const source = createSource(job.object, again, thread)
     const work = { thread, job, results, source }
     for (const run of runsOf(job.frames)) await extractRun(work, run)
     fetched = source.fetched
@@ -84,8 +84,11 @@ const note = ({ notSet }: Results, kinds: NotSet): void => {
 
 const EMPTY = new Uint8Array()
 
+/** `done`: nobody needs the bytes any more. */
+type Plain = { readonly bytes: Uint8Array; readonly done: () => void }
+
 type Source = {
-  plain(start: number, end: number): Promise<Uint8Array>
+  plain(start: number, end: number): Promise<Plain>
   /** Whether a read that failed has been tried for as long as that makes sense. */
   readonly patient: boolean
   readonly fetched: number
@@ -95,18 +98,18 @@ type Source = {
 const createSource = (
   object: OpenedObject,
   again: Again | undefined,
-  stop: AbortSignal,
+  { memory, stop }: Thread,
 ): Source => {
   let { at } = object
   let fetched = 0
-  const read = async (range: SegmentRange): Promise<Uint8Array> => {
+  const read = async (range: SegmentRange, into: Memory): Promise<Uint8Array> => {
     if (again === undefined) {
       fetched += range.end - range.start
-      return readRange(at, range, object.key)
+      return readRange(at, range, object.key, into)
     }
     for (;;) {
       fetched += range.end - range.start
-      const outcome = await readOnce({ at, key: object.key }, range, stop)
+      const outcome = await readOnce({ at, key: object.key }, range, stop, into)
       if (outcome.done === 'read') return outcome.bytes
       const { how, problem } = outcome
       const next = how === 'final' ? null : await again({ at, refused: how === 'refused', problem })
@@ -121,9 +124,17 @@ const createSource = (
     },
     plain: async (start, end) => {
       const range = segmentRange({ start, end }, object.preambleLength, object.size)
-      const sealed = await read(range)
-      const plain = openSegments(object.payloadKey, sealed, range.firstSegment, range.isLast)
-      return plain.subarray(range.skip, range.skip + end - start)
+      const held = memory.take(range.end - range.start)
+      const done = (): void => memory.done(held)
+      try {
+        const sealed = await read(range, (length) => held.subarray(0, length))
+        const { firstSegment, isLast, skip } = range
+        const plain = openSegmentsInPlace(object.payloadKey, sealed, firstSegment, isLast)
+        return { bytes: plain.subarray(skip, skip + end - start), done }
+      } catch (error) {
+        done()
+        throw error
+      }
     },
   }
 }
@@ -140,7 +151,7 @@ const extractRun = async (work: Work, run: readonly FrameWork[]): Promise<void> 
   const [first] = run
   const last = run.at(-1)
   if (first === undefined || last === undefined) return
-  let plain: Uint8Array | null = null
+  let plain: Plain | null = null
   try {
     plain = await work.source.plain(first.offset, last.offset + last.length)
   } catch (error) {
@@ -151,10 +162,14 @@ const extractRun = async (work: Work, run: readonly FrameWork[]): Promise<void> 
     }
     // Whatever it was shows again below, and is said of the frames that it concerns.
   }
-  for (const frame of run) {
-    const at = frame.offset - first.offset
-    const bytes = plain?.subarray(at, at + frame.length) ?? null
-    await extractFrame(work, { frame, bytes })
+  try {
+    for (const frame of run) {
+      const at = frame.offset - first.offset
+      const bytes = plain?.bytes.subarray(at, at + frame.length) ?? null
+      await extractFrame(work, { frame, bytes })
+    }
+  } finally {
+    plain?.done()
   }
 }
 
@@ -177,6 +192,7 @@ const extractFrame = async (work: Work, { frame, bytes }: Read): Promise<void> =
   }
   const given = frame.pieces.map((piece) => givePiece(work, piece, content))
   work.results.pieces.set(frame, given)
+  giveBack(content)
 }
 
 /** Null where it must be read again: what goes wrong on the way, once, is no damage. */
@@ -188,8 +204,14 @@ const decoded = (bytes: Uint8Array | null): Uint8Array | null => {
   }
 }
 
-const decodeAlone = async (source: Source, frame: FrameWork): Promise<Uint8Array> =>
-  decodeFrame(await source.plain(frame.offset, frame.offset + frame.length))
+const decodeAlone = async (source: Source, frame: FrameWork): Promise<Uint8Array> => {
+  const { bytes, done } = await source.plain(frame.offset, frame.offset + frame.length)
+  try {
+    return decodeFrame(bytes)
+  } finally {
+    done()
+  }
+}
 
 const loseAll = ({ results }: Work, piece: PieceWork, problem: Problem): Problem => {
   for (const into of piece.into) if (typeof into === 'number') results.files[into] = problem
@@ -225,7 +247,7 @@ const write = ({ thread, job, results }: Work, into: Into, bytes: Uint8Array): v
   }
   const file = job.files[into]
   if (file === undefined) throw fail('INTERNAL_AGENT', { problem: 'a piece without a file' })
-  note(results, writeWhole(thread, file, bytes))
+  note(results, writeWhole(file, thread.temporary(), bytes))
 }
 
 const attempt = (act: () => void): Problem | null => {
@@ -242,34 +264,4 @@ const problemFrom = (error: unknown): Problem => {
     return { code: 'INTERNAL_AGENT', details: { problem: problemOf(error) } }
   }
   return { code: error.code, details: error.details }
-}
-
-const writeAll = (fd: number, bytes: Uint8Array, at: number | null): void => {
-  try {
-    let done = 0
-    while (done < bytes.length) {
-      const position = at === null ? null : at + done
-      done += writeSync(fd, bytes, done, bytes.length - done, position)
-    }
-  } catch (error) {
-    throw targetError('', error)
-  }
-}
-
-/** Made under another name, complete, with its attributes; only then it gets its own. */
-const writeWhole = (thread: Thread, file: WholeFile, bytes: Uint8Array): NotSet => {
-  const temporary = rawPath(`${file.dir}/${thread.temporary()}`)
-  let fd: number | null = null
-  try {
-    fd = createFile(temporary)
-    writeAll(fd, bytes, null)
-    const notSet = setAttributes(fd, file, file.inherits ? AS_FILE : NOT_INHERITED)
-    giveName(temporary, rawPath(`${file.dir}/${file.name}`), file.naming)
-    return notSet
-  } catch (error) {
-    if (fd !== null) rmSync(temporary, { force: true })
-    throw targetError(file.name, error)
-  } finally {
-    if (fd !== null) closeSync(fd)
-  }
 }

@@ -3,13 +3,14 @@ import { mkdirSync, readdirSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { fail } from '#shared/errors.ts'
 import { type Bytes, pathOf } from '#shared/format/tree-order.ts'
-import type { Naming } from '../core/restore-job.ts'
+import type { DirectoryRef, Naming } from '../core/restore-job.ts'
 import type { Maker, OpenDirectory, OpenFile, RestoreTarget } from '../core/restore-ports.ts'
 import { native } from './native.ts'
 import { AS_DIRECTORY, setAttributes, setTime } from './restore-attributes.ts'
 import { createDirectories, type Directories, type Hold } from './restore-directories.ts'
 import { type Aside, makeLink, makeNode, openFile, within } from './restore-make.ts'
 import {
+  BY_HANDLE,
   close,
   foldsNames,
   guarded,
@@ -78,6 +79,13 @@ export const targetIn = (top: Handle, setup: TargetSetup): RestoreTarget => {
   }
 }
 
+const refOf = (handle: Handle, naming: Naming): DirectoryRef => ({
+  fd: BY_HANDLE ? handle.fd : null,
+  path: handle.path,
+  naming,
+  inherits: handsDown(handle),
+})
+
 type DirectoryCalls = Pick<
   RestoreTarget,
   'makeDirectory' | 'directory' | 'existing' | 'finishDirectory' | 'resetTime'
@@ -88,9 +96,7 @@ const directoriesIn = (
   { tag, shared, namingIn, entered }: TargetSetup,
 ): DirectoryCalls => {
   const opened = (dir: Bytes, { handle, release }: Hold): OpenDirectory => ({
-    path: handle.path,
-    naming: namingIn(dir),
-    inherits: handsDown(handle),
+    ref: refOf(handle, namingIn(dir)),
     look: (name) => guarded(pathOf(dir, name), () => look(handle, name)),
     folds: () => guarded(dir, () => foldsNames(handle, tag)),
     done: release,

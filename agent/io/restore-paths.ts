@@ -20,7 +20,8 @@ import type { Taken } from '../core/restore-ports.ts'
 import { native } from './native.ts'
 
 const ASCII = /^[\x00-\x7f]*$/
-const BY_HANDLE = process.platform === 'linux'
+/** Whether a name is looked up in an open directory, and not along its path. */
+export const BY_HANDLE = process.platform === 'linux'
 const DIRECTORY = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW
 
 /** What the calls of `fs` take for a byte string: most are ASCII, and a string is quicker. */

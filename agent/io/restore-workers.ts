@@ -14,6 +14,9 @@ export type ThreadsOptions = {
   readonly each: number
 }
 
+/** MiB; most of a thread's garbage dies young, and without a bound its nursery alone grows to 48. */
+const YOUNG = 12
+
 /** Jobs that were broken off get this long to leave nothing behind. */
 const FAREWELL = 700
 
@@ -55,7 +58,9 @@ const take = (thread: Thread, answer: WorkerAnswer): void => {
 }
 
 const start = (setup: WorkerAsk): Thread => {
-  const worker = new Worker(new URL('./restore-worker.ts', import.meta.url))
+  const worker = new Worker(new URL('./restore-worker.ts', import.meta.url), {
+    resourceLimits: { maxYoungGenerationSizeMb: YOUNG },
+  })
   const thread: Thread = { worker, waiting: new Map(), ended: null, idle: () => undefined }
   const end = (problem: string): void => {
     thread.ended ??= fail('INTERNAL_AGENT', {

@@ -40,10 +40,10 @@ const MOST_OF_AGENT = 4
 /** Jobs of about 4 MiB under way at once. */
 const WIDTH_OF_AGENT = 8
 
-const MOST_THREADS = 16
-/** Jobs of about 4 MiB: with sixteen a thread, memory stays below a GiB where a machine has eight cores. */
-const FAR = 8
-const NEAR = 2
+const MOST_THREADS = 8
+/** Jobs under way at once: as many as a store far away needs, and two in each thread. */
+const WIDTH = 8
+const LEAST_EACH = 2
 
 export const openWorld = (): OpenWorld => {
   const tag = randomBytes(6).toString('hex')
@@ -59,12 +59,10 @@ export const openWorld = (): OpenWorld => {
       }
     },
     target: (folder) => openTarget(folder, tag),
-    extractors: (idKey, far) =>
-      startExtractors({
-        idKey,
-        tag,
-        threads: Math.min(MOST_THREADS, availableParallelism()),
-        each: far ? FAR : NEAR,
-      }),
+    extractors: (idKey, far) => {
+      const threads = Math.min(MOST_THREADS, availableParallelism())
+      const each = far ? Math.max(LEAST_EACH, Math.ceil(WIDTH / threads)) : LEAST_EACH
+      return startExtractors({ idKey, tag, threads, each })
+    },
   }
 }

@@ -17,6 +17,13 @@ export type Native = {
   /** Times of access and of modification, to the nanosecond. */
   setTime(file: FileRef, mtime: bigint): void
   setMode(path: string | Buffer, mode: number): void
+  /** A new file (0600) of this name in an open directory, to be written; `close` ends it. */
+  createIn(directory: number, name: Bytes): number
+  close(fd: number): void
+  /** Another name in the same directory; what has it is replaced. */
+  renameIn(directory: number, from: Bytes, to: Bytes): void
+  /** The same, but what has the name stays (`EEXIST`); false where the system cannot do that. */
+  renameNewIn(directory: number, from: Bytes, to: Bytes): boolean
   /** Where the next data at or after `from` begins; -1: there is none up to the end of the file. */
   nextData(fd: number, from: number): number
   /** Where the next hole at or after `from` begins; the end of the file counts as one. */

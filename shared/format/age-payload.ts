@@ -5,7 +5,7 @@
 import { createCipheriv, createDecipheriv, createSecretKey, type KeyObject } from 'node:crypto'
 import { fail } from '../errors.ts'
 import { KiB } from '../units.ts'
-import { view } from './bytes.ts'
+import { giveBack, view } from './bytes.ts'
 
 export const SEGMENT = 64 * KiB
 export const TAG = 16
@@ -87,7 +87,9 @@ const openSegment = (key: KeyObject, sealed: Uint8Array, out: Buffer, place: Pla
   const decipher = createDecipheriv(CIPHER, key, nonceOf(place.segment, place.last), HOW)
   const body = sealed.length - TAG
   decipher.setAuthTag(sealed.subarray(body))
-  out.set(decipher.update(sealed.subarray(0, body)), place.at)
+  const plain = decipher.update(sealed.subarray(0, body))
+  out.set(plain, place.at)
+  giveBack(plain)
   try {
     decipher.final()
   } catch (error) {
@@ -126,9 +128,31 @@ export const openSegments = (
   firstSegment: number,
   isLast: boolean,
 ): Uint8Array => {
+  const out = Buffer.allocUnsafeSlow(openedLength(sealed.length, firstSegment, isLast))
+  openInto(payloadKey, sealed, { firstSegment, isLast }, out)
+  return out
+}
+
+/** The same into the memory of `sealed`, whose bytes are gone then, also where this throws. */
+export const openSegmentsInPlace = (
+  payloadKey: Uint8Array,
+  sealed: Uint8Array,
+  firstSegment: number,
+  isLast: boolean,
+): Uint8Array => {
   const size = openedLength(sealed.length, firstSegment, isLast)
+  // What a segment holds ends before the next one begins.
+  openInto(payloadKey, sealed, { firstSegment, isLast }, view(sealed))
+  return sealed.subarray(0, size)
+}
+
+const openInto = (
+  payloadKey: Uint8Array,
+  sealed: Uint8Array,
+  { firstSegment, isLast }: Pick<SegmentRange, 'firstSegment' | 'isLast'>,
+  out: Buffer,
+): void => {
   const key = createSecretKey(payloadKey)
-  const out = Buffer.allocUnsafeSlow(size)
   const count = Math.ceil(sealed.length / SEALED_SEGMENT)
   for (let i = 0; i < count; i += 1) {
     const part = sealed.subarray(i * SEALED_SEGMENT, (i + 1) * SEALED_SEGMENT)
@@ -138,7 +162,6 @@ export const openSegments = (
       last: isLast && i === count - 1,
     })
   }
-  return out
 }
 
 const openedLength = (sealed: number, firstSegment: number, isLast: boolean): number => {

@@ -15,6 +15,7 @@ import { exchange, type Identity, type Recipient, sharedSecret } from './keys.ts
 export {
   createSealer,
   openSegments,
+  openSegmentsInPlace,
   plainSize,
   SEALED_SEGMENT,
   SEGMENT,

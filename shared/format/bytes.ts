@@ -40,3 +40,12 @@ export const parseUtf8 = (bytes: Uint8Array): string | null => {
 export const concat = (parts: readonly Uint8Array[]): Uint8Array => Buffer.concat(parts)
 
 export const equalBytes = (a: Uint8Array, b: Uint8Array): boolean => view(a).equals(view(b))
+
+/**
+ * Gives back memory that nobody uses any more, without waiting for the garbage collector: that one counts what lies outside
+ * its heap, and goes through all of the heap for each 64 MiB. `bytes` must not be part of something larger, unless of the
+ * slab that Node cuts small buffers from: none of them has half of it, and they stay.
+ */
+export const giveBack = ({ buffer, length }: Uint8Array): void => {
+  if (2 * length >= buffer.byteLength && buffer instanceof ArrayBuffer) buffer.transfer(0)
+}

@@ -119,7 +119,7 @@ describe('where things are already', () => {
     expect(() => place.node('/', 'l', node)).toThrow(/something of this name/)
     expect(() => place.link({ dir: '/', name: 'free' }, '/', 'n')).toThrow(/something of this name/)
     const held = place.directory('/', NOT_ON_THE_WAY)
-    const whole = { ...ATTRIBUTES, dir: held.path, name: 't', naming: held.naming, inherits: false }
+    const whole = { ...ATTRIBUTES, directory: held.ref, name: 't' }
     const run = createExtract(new Uint8Array(32), 'tag-0')
     const { files } = await run({ object: null, files: [whole], frames: [] })
     held.done()
@@ -183,13 +183,7 @@ describe('a place that somebody else changes', () => {
     symlinkSync(outside, join(path, 'd'))
     writeSync(file.fd, 'new')
     file.keep(ATTRIBUTES)
-    const whole = {
-      ...ATTRIBUTES,
-      dir: held.path,
-      name: 'whole',
-      naming: held.naming,
-      inherits: false,
-    }
+    const whole = { ...ATTRIBUTES, directory: held.ref, name: 'whole' }
     const run = createExtract(new Uint8Array(32), 'tag-0')
     await run({ object: null, files: [whole], frames: [] })
     held.done()

@@ -103,13 +103,8 @@ describe('a restore target', () => {
       target.makeDirectory('/', 'd')
       const held = target.directory('/d', null)
       swap('d')
-      const whole = {
-        ...ATTRIBUTES,
-        dir: held.path,
-        name: 'victim',
-        naming: 'exclusive' as const,
-        inherits: false,
-      }
+      const directory = { ...held.ref, naming: 'exclusive' as const }
+      const whole = { ...ATTRIBUTES, directory, name: 'victim' }
       const result = await createExtract(
         new Uint8Array(32),
         'thread',

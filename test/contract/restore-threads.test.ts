@@ -59,10 +59,8 @@ beforeEach(async () => {
         owner: null,
         mtime: 0n,
         xattrs: [],
-        dir: folder,
+        directory: { fd: null, path: folder, naming: 'fresh', inherits: false },
         name: 'out',
-        naming: 'fresh',
-        inherits: false,
       },
     ],
     frames: [

@@ -1,4 +1,4 @@
-import { createReadStream } from 'node:fs'
+import type { FileHandle } from 'node:fs/promises'
 import type { OutgoingHttpHeaders } from 'node:http'
 import { pipeline } from 'node:stream/promises'
 import { MiB } from '#shared/units.ts'
@@ -76,6 +76,46 @@ const extent = (span: Span | null, size: number): OutgoingHttpHeaders =>
         'content-range': `bytes ${span.first}-${span.last}/${size}`,
       }
 
+const PART = MiB / 2
+/** Buffers kept for the next answers. */
+const KEPT = 16
+
+/** New ones for each part keep the garbage collector as busy as everything else together. */
+const idle: Buffer[] = []
+const take = (): Buffer => idle.pop() ?? Buffer.allocUnsafeSlow(PART)
+
+/**
+ * The bytes of a span, read ahead by one part, in two buffers by turns. Whoever asks for the next part must have sent the
+ * one before. Ends early where the file does.
+ */
+async function* partsOf(
+  handle: FileHandle,
+  { first, last }: Span,
+  buffers: readonly [Buffer, Buffer],
+): AsyncGenerator<Buffer> {
+  const read = async (into: Buffer, at: number): Promise<Buffer | null> => {
+    const length = Math.min(PART, last - at + 1)
+    const { bytesRead } = length > 0 ? await handle.read(into, 0, length, at) : NOTHING
+    return bytesRead === length && length > 0 ? into.subarray(0, length) : null
+  }
+  let [present, other] = buffers
+  let at = first
+  let next = read(present, at)
+  try {
+    for (let part = await next; part !== null; part = await next) {
+      at += part.length
+      ;[present, other] = [other, present]
+      next = read(present, at)
+      yield part
+    }
+  } finally {
+    // The file is closed after this.
+    await next.catch(() => undefined)
+  }
+}
+
+const NOTHING = { bytesRead: 0 }
+
 const sendBytes = async (
   { request, response }: Exchange,
   object: OpenedObject,
@@ -87,16 +127,22 @@ const sendBytes = async (
     response.end()
     return
   }
-  const bytes = createReadStream('', {
-    fd: object.handle,
-    start: first,
-    end: last,
-    highWaterMark: MiB / 2,
-    autoClose: false,
+  const buffers = [take(), take()] as const
+  // All of them is with the operating system then; without that, somebody may still read from them.
+  response.once('finish', () => {
+    if (idle.length < KEPT) idle.push(...buffers)
   })
-  await pipeline(bytes, response, { end: false })
+  let sent = 0
+  const parts = async function* (): AsyncGenerator<Buffer> {
+    for await (const part of partsOf(object.handle, { first, last }, buffers)) {
+      sent += part.length
+      yield part
+    }
+  }
+  // All parts but the last are larger than what a response takes without waiting: `pipeline` asks for more on `drain`.
+  await pipeline(parts, response, { end: false })
   // A file that somebody cut short in place: the missing bytes must not look like a finished answer.
-  if (bytes.bytesRead === last - first + 1) response.end()
+  if (sent === last - first + 1) response.end()
   else response.destroy()
 }
 
