@@ -44,7 +44,7 @@ const callsOf = (loaded: Koffi): Calls => {
   }
 }
 
-type Call = (...args: readonly (number | Uint8Array | null)[]) => number
+export type Call = (...args: readonly (number | Uint8Array | null)[]) => number
 /** The call for an open file, and that for a path. */
 type Pair = readonly [Call, Call]
 type Calls = {
@@ -182,6 +182,17 @@ const writingOf = (
     setMode: (path, mode) => {
       done(calls.chmod(AT_FDCWD, terminated(path), mode, AT_SYMLINK_NOFOLLOW))
     },
+  }
+}
+
+/** A function of the C library; null where that has none of this kind, or nothing can be called. */
+export const libraryCall = (definition: string): Call | null => {
+  if (process.platform !== 'linux') return null
+  try {
+    const found = required()
+    return isKoffi(found) ? found.load(null).func(definition) : null
+  } catch {
+    return null
   }
 }
 

@@ -26,6 +26,16 @@ export const parseBase64 = (text: string): Uint8Array | null => {
 export const view = (bytes: Uint8Array): Buffer =>
   Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 
+/**
+ * Gives back the memory of large bytes at once: left to the collector, such memory makes it run over the whole heap for
+ * every few of them. Only for bytes that nothing else looks at; they have no length afterwards. Small ones may lie in
+ * the memory that Node shares among Buffers (up to half of it goes to one), and stay.
+ */
+export const release = ({ buffer, byteLength }: Uint8Array): void => {
+  if (!(buffer instanceof ArrayBuffer)) return
+  if (buffer.byteLength > Buffer.poolSize || byteLength > Buffer.poolSize / 2) buffer.transfer(0)
+}
+
 export const utf8 = (text: string): Uint8Array => Buffer.from(text, 'utf8')
 
 /** The text of valid UTF-8; `null` for anything else. A byte order mark is kept, so that encoding gives the bytes back. */

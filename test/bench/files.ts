@@ -16,7 +16,10 @@ const TREES = 3
 
 /** Bytes that they take on disk, each file once. What cannot be seen is not copied either. */
 const sizeOf = (paths: readonly string[]): number => {
-  const { stdout } = spawnSync('du', ['-skc', '--', ...paths], { encoding: 'utf8' })
+  const { stdout } = spawnSync('du', ['-skc', '--', ...paths], {
+    encoding: 'utf8',
+    env: { ...process.env, LC_ALL: 'C' },
+  })
   return KiB * Number(/(\d+)\ttotal\n$/.exec(stdout)?.[1] ?? Number.NaN)
 }
 
