@@ -18,7 +18,7 @@ import { machineFacts } from './io/facts.ts'
 import { httpPut } from './io/http-put.ts'
 import { isLocked, lockFolder } from './io/lock.ts'
 import { lineLog } from './io/log.ts'
-import { boundNursery } from './io/memory.ts'
+import { boundMemory } from './io/memory.ts'
 import { nodeFileSystem } from './io/node-fs.ts'
 import { policyFile, trustOf, writePolicy } from './io/policy-file.ts'
 import { openWorld, restoreWorld } from './io/restore-world.ts'
@@ -82,7 +82,7 @@ const run: Command = async (args, config, stop) => {
   const { state: folder, policy } = placesFrom(args, config)
   const guard = createGuard(policiesIn(policy, null))
   const lock = await lockFolder(folder)
-  boundNursery()
+  boundMemory()
   const put = httpPut(config.patience)
   try {
     const parts = {

@@ -1,6 +1,6 @@
 import { encodePreamble, FILE_KEY, NONCE, payloadKey, sealedSize } from '#shared/format/age.ts'
 import { createSealerInto, SEALED_SEGMENT } from '#shared/format/age-payload.ts'
-import { toBase64url, view } from '#shared/format/bytes.ts'
+import { release, toBase64url, view } from '#shared/format/bytes.ts'
 import { sha256, sha256Stream, type Recipient } from '#shared/format/keys.ts'
 import type { Random } from '#shared/world.ts'
 
@@ -45,6 +45,7 @@ export const beginObject = (
     if (end + more <= out.length) return
     const larger = Buffer.allocUnsafeSlow(Math.max(end + more, Math.ceil(1.25 * out.length)))
     larger.set(out.subarray(0, end))
+    release(out)
     out = larger
   }
   makeRoom(header.length)

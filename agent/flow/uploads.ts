@@ -31,7 +31,7 @@ export type UploadParts = {
 }
 
 /** Objects in memory on their way; each may have some 16 MiB. */
-const HELD = 4
+const HELD = 3
 /** PUTs at the same time. */
 const PARALLEL = 3
 const OBJECTS_A_REQUEST = 64

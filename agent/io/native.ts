@@ -49,7 +49,7 @@ const callsOf = (loaded: Koffi): Calls => {
   }
 }
 
-type Call = (...args: readonly (number | Uint8Array | null)[]) => number
+export type Call = (...args: readonly (number | Uint8Array | null)[]) => number
 /** The call for an open file, and that for a path. */
 type Pair = readonly [Call, Call]
 type Calls = {
@@ -223,6 +223,17 @@ const namingOf = (
     throw error
   },
 })
+
+/** A function of the C library; null where that has none of this kind, or nothing can be called. */
+export const libraryCall = (definition: string): Call | null => {
+  if (process.platform !== 'linux') return null
+  try {
+    const found = required()
+    return isKoffi(found) ? found.load(null).func(definition) : null
+  } catch {
+    return null
+  }
+}
 
 /** Null where the package is not there, does not load, or the system is another one. */
 export const loadNative = (load: () => unknown = required): Native | null => {

@@ -1,5 +1,6 @@
 /** The open pack of one thread and kind: takes frames, which are sealed as they come, and is handed out when full. */
 import { fail } from '#shared/errors.ts'
+import { release } from '#shared/format/bytes.ts'
 import { encodeFrame, frameOf } from '#shared/format/frame.ts'
 import { parseRecipient } from '#shared/format/keys.ts'
 import { createPackWriter, type PackWriter, type Piece } from '#shared/format/pack.ts'
@@ -22,14 +23,15 @@ export type Packer = {
   /** Appends one frame over `content`; answers pack number, frame offset and frame length. */
   append(content: Uint8Array, pieces: readonly Piece[], numbers: number[]): [number, number, number]
   flush(): void
-  /** Takes back the memory of a pack that has gone out: new memory costs the kernel more than sealing into it. */
-  reuse(memory: ArrayBuffer): void
 }
 
 type Open = { readonly no: number; readonly writer: PackWriter; readonly object: OpenObject }
 
-/** Beyond the target: the last frame, the index, tags and padding. Only what is written to becomes real. */
-const roomFor = (target: number): number => Math.ceil(1.13 * (target + 8 * MiB))
+/**
+ * Beyond the target: the last frame, the index, tags and padding of nearly every pack; one that has more is moved. Only
+ * what is written to becomes real, but the collector of garbage counts all of it, and comes sooner.
+ */
+const roomFor = (target: number): number => Math.ceil(1.03 * (target + 4 * MiB))
 
 export const createPacker = (
   kind: 'pack' | 'tree',
@@ -38,11 +40,8 @@ export const createPacker = (
 ): Packer => {
   const recipients = setup[kind].map(parseRecipient)
   let open: Open | null = null
-  let spare: ArrayBuffer | null = null
   const begin = (no: number): Open => {
-    const memory =
-      spare === null ? Buffer.allocUnsafeSlow(roomFor(setup.packBytes)) : new Uint8Array(spare)
-    spare = null
+    const memory = Buffer.allocUnsafeSlow(roomFor(setup.packBytes))
     const object = beginObject(recipients, world.random, memory)
     return { no, object, writer: createPackWriter(object.write, setup.packBytes) }
   }
@@ -64,12 +63,10 @@ export const createPacker = (
       const { no, writer } = open
       const frame = kind === 'pack' ? frameOf(content) : encodeFrame(content)
       const place: [number, number, number] = [no, writer.add(frame, pieces), frame.length]
+      release(frame)
       if (writer.full) flush()
       return place
     },
     flush,
-    reuse: (memory) => {
-      spare ??= memory
-    },
   }
 }

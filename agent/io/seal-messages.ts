@@ -15,13 +15,6 @@ export type Work =
   | { readonly op: 'segments'; readonly segments: Segments; readonly numbers: readonly number[] }
   | { readonly op: 'flush'; readonly kind: 'pack' | 'tree' }
 
-/** Without an answer: memory of a pack that went out. */
-export type Returned = {
-  readonly op: 'reuse'
-  readonly kind: 'pack' | 'tree'
-  readonly memory: ArrayBuffer
-}
-
 export type Task = Work & { readonly id: number }
 
 export type Result =

@@ -22,7 +22,6 @@ export type Work = {
   place(reading: number, fresh: Uint8Array, numbers: readonly number[]): Placed
   segments(segments: Segments, numbers: readonly number[]): Placed
   flush(kind: 'pack' | 'tree'): void
-  reuse(kind: 'pack' | 'tree', memory: ArrayBuffer): void
 }
 
 /** Cuts a file's content, which lies at `[start, end)` of the arena; `whole` when its end is the file's. */
@@ -63,16 +62,27 @@ function* bundlesOf(
   if (group.length > 0) yield { arena, pieces: group }
 }
 
-/** The content of a bundle in one run: where its pieces are neighbours in the arena already, without a copy. */
-const contentOf = ({ arena, pieces }: Bundle): Uint8Array => {
+/**
+ * The content of a bundle in one run: where its pieces are neighbours in the arena already, without a copy; else in
+ * `scratch`, which has room for every bundle of several pieces.
+ */
+const contentOf = ({ arena, pieces }: Bundle, scratch: Buffer): Uint8Array => {
   const first = pieces[0]?.offset ?? 0
   let end = first
   for (const piece of pieces) {
-    if (piece.offset !== end)
-      return Buffer.concat(pieces.map((p) => arena.subarray(p.offset, p.offset + p.length)))
+    if (piece.offset !== end) return gathered({ arena, pieces }, scratch)
     end += piece.length
   }
   return arena.subarray(first, end)
+}
+
+const gathered = ({ arena, pieces }: Bundle, scratch: Buffer): Uint8Array => {
+  let length = 0
+  for (const piece of pieces) {
+    scratch.set(arena.subarray(piece.offset, piece.offset + piece.length), length)
+    length += piece.length
+  }
+  return scratch.subarray(0, length)
 }
 
 /** The same pieces with offsets within the frame. */
@@ -112,8 +122,10 @@ const createCutting = (
   }
 }
 
+type Writing = { readonly packer: Packer; readonly scratch: Buffer }
+
 const appendFresh = (
-  packer: Packer,
+  { packer, scratch }: Writing,
   { arena, pieces }: Held,
   fresh: Uint8Array,
   numbers: readonly number[],
@@ -122,7 +134,7 @@ const appendFresh = (
   const places: number[] = []
   for (const bundle of bundlesOf(arena, pieces, fresh)) {
     const inFrame = framed(bundle.pieces)
-    const at = packer.append(contentOf(bundle), inFrame, unused)
+    const at = packer.append(contentOf(bundle, scratch), inFrame, unused)
     for (const piece of inFrame) places.push(...at, piece.offset)
   }
   return { places: Float64Array.from(places), unused }
@@ -141,6 +153,7 @@ export const createWork = (setup: SealingSetup, world: WorkWorld): Work => {
   const cutting = createCutting(setup)
   const pack = createPacker('pack', setup, world)
   const tree = createPacker('tree', setup, world)
+  const scratch = Buffer.allocUnsafeSlow(FRAME_TARGET)
   const free: Buffer[] = []
   const held = new Map<number, Held>()
   let readings = 0
@@ -179,12 +192,11 @@ export const createWork = (setup: SealingSetup, world: WorkWorld): Work => {
       const taken = held.get(reading)
       if (taken === undefined) throw fail('INTERNAL_AGENT', { problem: 'an unknown reading' })
       held.delete(reading)
-      const placed = appendFresh(pack, taken, fresh, numbers)
+      const placed = appendFresh({ packer: pack, scratch }, taken, fresh, numbers)
       free.push(taken.arena)
       return placed
     },
     segments: (segments, numbers) => appendSegments(tree, segments, numbers),
     flush: (kind) => (kind === 'pack' ? pack : tree).flush(),
-    reuse: (kind, memory) => (kind === 'pack' ? pack : tree).reuse(memory),
   }
 }

@@ -5,7 +5,7 @@ import { problemOf } from '#shared/errors.ts'
 import type { SealingSetup } from '../ports.ts'
 import { native } from './native.ts'
 import { createWork, type Work } from './seal-work.ts'
-import type { Answer, Returned, Task } from './seal-messages.ts'
+import type { Answer, Task } from './seal-messages.ts'
 
 /** What the pool gave this thread: the program itself made it, so only its presence is in question. */
 const setupOf = (data: unknown): SealingSetup => {
@@ -45,11 +45,7 @@ if (port !== null) {
       if (buffer instanceof ArrayBuffer) post({ kind: 'sealed', sealed }, [buffer])
     },
   })
-  port.on('message', (task: Task | Returned) => {
-    if (task.op === 'reuse') {
-      work.reuse(task.kind, task.memory)
-      return
-    }
+  port.on('message', (task: Task) => {
     try {
       post({ kind: 'done', id: task.id, result: perform(work, task) }, [])
     } catch (error) {

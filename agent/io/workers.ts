@@ -1,9 +1,10 @@
 /** The pool of sealing threads behind the port `Sealing`. */
 import { Worker } from 'node:worker_threads'
 import { fail, problemOf } from '#shared/errors.ts'
+import { release } from '#shared/format/bytes.ts'
 import type { ReadFiles } from '../core/sealing.ts'
 import type { OnSealed, Reading, Sealing, SealingSetup, Sealers } from '../ports.ts'
-import type { Answer, Result, Returned, Task, Work } from './seal-messages.ts'
+import type { Answer, Result, Task, Work } from './seal-messages.ts'
 
 /** One is read while the other waits for the answer which of its blobs are new. */
 const READINGS_A_THREAD = 2
@@ -38,15 +39,10 @@ const startThread = (setup: SealingSetup, onSealed: OnSealed): Thread => {
     for (const { reject } of waiting.values()) reject(ended)
     waiting.clear()
   }
-  const giveBack = (kind: 'pack' | 'tree', memory: ArrayBufferLike): void => {
-    if (!(memory instanceof ArrayBuffer)) return
-    const returned: Returned = { op: 'reuse', kind, memory }
-    worker.postMessage(returned, [memory])
-  }
   worker.on('message', (answer: Answer) => {
     if (answer.kind === 'sealed') {
-      const { kind, bytes } = answer.sealed
-      onSealed(answer.sealed, () => giveBack(kind, bytes.buffer))
+      const { sealed } = answer
+      onSealed(sealed, () => release(sealed.bytes))
       return
     }
     const asked = waiting.get(answer.id)

@@ -5,7 +5,7 @@
 import { createCipheriv, createDecipheriv, createSecretKey, type KeyObject } from 'node:crypto'
 import { fail } from '../errors.ts'
 import { KiB } from '../units.ts'
-import { giveBack, view } from './bytes.ts'
+import { release, view } from './bytes.ts'
 
 export const SEGMENT = 64 * KiB
 export const TAG = 16
@@ -77,7 +77,9 @@ type Place = { readonly at: number; readonly segment: number; readonly last: boo
 /** Seals one segment into `out` at `at`; gives the place after it. */
 const sealSegment = (key: KeyObject, plain: Uint8Array, out: Buffer, place: Place): number => {
   const cipher = createCipheriv(CIPHER, key, nonceOf(place.segment, place.last), HOW)
-  out.set(cipher.update(plain), place.at)
+  const sealed = cipher.update(plain)
+  out.set(sealed, place.at)
+  release(sealed)
   cipher.final()
   out.set(cipher.getAuthTag(), place.at + plain.length)
   return place.at + plain.length + TAG
@@ -89,7 +91,7 @@ const openSegment = (key: KeyObject, sealed: Uint8Array, out: Buffer, place: Pla
   decipher.setAuthTag(sealed.subarray(body))
   const plain = decipher.update(sealed.subarray(0, body))
   out.set(plain, place.at)
-  giveBack(plain)
+  release(plain)
   try {
     decipher.final()
   } catch (error) {

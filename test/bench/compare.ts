@@ -148,7 +148,9 @@ const peersIn = (
 ): Tool[] => {
   const isWanted = (name: string): boolean =>
     settings.peers.length === 0 || settings.peers.some((wanted) => name.startsWith(wanted))
-  const wanted = findPeers(work, endpoint.place, versions).filter(({ tool }) => isWanted(tool))
+  const wanted = findPeers(work, endpoint.place, { versions, restic: settings.restic }).filter(
+    ({ tool }) => isWanted(tool),
+  )
   return wanted.map(({ tool, over }) => ({
     name: tool,
     runs: async (input) => {
@@ -199,7 +201,7 @@ const sayWhoIsMissing = (versions: Versions, say: (line: string) => void): void 
 }
 
 export const compare = async (subject: Subject, settings: BenchSettings): Promise<BenchReport> => {
-  const versions = peerVersions()
+  const versions = peerVersions(settings.restic)
   sayWhoIsMissing(versions, settings.say)
   settings.say(`${subject.name}: ${subject.says}`)
   const runs: Run[] = []

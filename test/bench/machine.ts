@@ -16,10 +16,10 @@ export type Program = keyof typeof PROGRAMS
 /** Of the peers that are installed. */
 export type Versions = Readonly<Partial<Record<Program, string>>>
 
-const versionOf = (program: Program): string | null => {
+const versionOf = (program: Program, path: string): string | null => {
   const [args, pattern] = PROGRAMS[program]
   try {
-    const said = execFileSync(program, args, {
+    const said = execFileSync(path, args, {
       encoding: 'utf8',
       stdio: ['ignore', 'pipe', 'ignore'],
     })
@@ -29,11 +29,12 @@ const versionOf = (program: Program): string | null => {
   }
 }
 
-export const peerVersions = (): Versions => {
+/** `restic`: the program that stands for it. */
+export const peerVersions = (restic: string): Versions => {
   const programs: readonly Program[] = ['restic', 'borg', 'tar', 'zstd', 'age']
   return Object.fromEntries(
     programs.flatMap((program) => {
-      const version = versionOf(program)
+      const version = versionOf(program, program === 'restic' ? restic : program)
       return version === null ? [] : [[program, version]]
     }),
   )

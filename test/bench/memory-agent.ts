@@ -9,7 +9,7 @@ import { makeIdentity, makeSigningKey } from '#shared/format/keys.ts'
 import { PATIENCE } from '#agent/core/patience.ts'
 import { runBackup } from '#agent/flow/backup.ts'
 import { lineLog } from '#agent/io/log.ts'
-import { boundNursery } from '#agent/io/memory.ts'
+import { boundMemory } from '#agent/io/memory.ts'
 import { stateFolder } from '#agent/io/state-folder.ts'
 import { poolOf } from '#agent/io/workers.ts'
 import { eventLoopTurn, systemClock, systemRandom } from '#agent/io/world.ts'
@@ -24,7 +24,7 @@ const SAMPLE_MS = 1000
 const MOST_THREADS = 8
 
 const [folder = '', count = '', bytes = '', backups = ''] = process.argv.slice(2)
-boundNursery()
+boundMemory()
 const recipient = (): string[] => [makeIdentity(randomBytes(32)).recipient.text]
 const plane = createCountingPlane({
   content: recipient(),

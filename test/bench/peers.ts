@@ -35,6 +35,7 @@ export type PeerKind = {
 }
 
 type ResticSettings = {
+  readonly program: string
   readonly tool: string
   readonly repository: string
   readonly stored: string
@@ -44,7 +45,7 @@ type ResticSettings = {
 const restic = (version: string, place: ResticSettings, tree: readonly string[]): Peer => {
   const env = { RESTIC_PASSWORD: 'bench', RESTIC_CACHE_DIR: `${place.stored}-cache`, ...place.env }
   const run = (...args: string[]): Command => ({
-    argv: ['restic', '--quiet', '--repo', place.repository, ...args],
+    argv: [place.program, '--quiet', '--repo', place.repository, ...args],
     env,
   })
   return {
@@ -114,16 +115,28 @@ const pipe = (version: string, folder: string, tree: readonly string[]): Peer =>
   }
 }
 
+export type Installed = {
+  readonly versions: Versions
+  /** The program that stands for restic. */
+  readonly restic: string
+}
+
 /** Every peer that is installed, each over a fresh folder in `work`. */
-export const findPeers = (work: string, s3: S3Place, versions: Versions): PeerKind[] => {
+export const findPeers = (
+  work: string,
+  s3: S3Place,
+  { versions, restic: program }: Installed,
+): PeerKind[] => {
   const peers: PeerKind[] = []
   const add = (tool: string, over: PeerKind['over']): void => void peers.push({ tool, over })
   const folder = (name: string): string => join(work, name)
   const { restic: resticVersion, borg: borgVersion, age, zstd } = versions
   if (resticVersion !== undefined) {
-    const local = { tool: 'restic-local', repository: folder('restic'), stored: folder('restic') }
+    const repository = folder('restic')
+    const local = { program, tool: 'restic-local', repository, stored: repository }
     add(local.tool, (paths) => restic(resticVersion, { ...local, env: {} }, paths))
     const remote = {
+      program,
       tool: 'restic-s3',
       repository: `s3:${s3.endpoint}/${s3.bucket}`,
       stored: s3.folder,

@@ -15,6 +15,8 @@ export type BenchSettings = {
   readonly workIn: string
   /** Beginnings of the names of the peers to run; none: all that are installed. */
   readonly peers: readonly string[]
+  /** The program that stands for restic: a name on the PATH, or a path. */
+  readonly restic: string
   readonly say: (line: string) => void
 }
 

@@ -23,7 +23,7 @@ const BENCHES: Readonly<Record<string, Bench>> = {
 }
 
 const USAGE = `usage: npm run bench -- NAME [--rounds N] [--scale F] [--seed S] [--peers NAME,...]
-       [--save] [--json] [--work-in DIR] [--tree PATH ...]
+       [--save] [--json] [--work-in DIR] [--tree PATH ...] [--restic PROGRAM]
        npm run bench -- --growth ${Object.keys(GROWTHS).join('|')} [--scale F] [--save] [--json]
 NAME is one of: ${Object.keys(BENCHES).join(', ')}`
 
@@ -51,6 +51,7 @@ const { values, positionals } = parseArgs({
     scale: { type: 'string', default: '1' },
     seed: { type: 'string', default: 'bench' },
     peers: { type: 'string', default: '' },
+    restic: { type: 'string', default: 'restic' },
     tree: { type: 'string', multiple: true, default: [] },
     'work-in': { type: 'string', default: '/dev/shm' },
   },
@@ -74,6 +75,7 @@ const settingsOf = (): BenchSettings => {
     chosen: [...values.tree, ...positionals.slice(1)],
     workIn: values['work-in'],
     peers: values.peers === '' ? [] : values.peers.split(','),
+    restic: values.restic,
     say: (line) => console.error(line),
   }
 }

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { randomBytes } from 'node:crypto'
 import { makeIdentity, makeSigningKey, type Identity } from '#shared/format/keys.ts'
-import { toBase64url } from '#shared/format/bytes.ts'
+import { release, toBase64url } from '#shared/format/bytes.ts'
 import type { FilesSource } from '#shared/protocol/orders.ts'
 import type { Clock, Log } from '#shared/world.ts'
 import { PATIENCE, type Patience } from '#agent/core/patience.ts'
@@ -42,12 +42,7 @@ export const inlineSealers = (width = 2, now: () => number = later, see = native
       random: systemRandom,
       now,
       native: see,
-      onSealed: (sealed) => {
-        const { kind, bytes } = sealed
-        onSealed(sealed, () => {
-          if (bytes.buffer instanceof ArrayBuffer) work.reuse(kind, bytes.buffer)
-        })
-      },
+      onSealed: (sealed) => onSealed(sealed, () => release(sealed.bytes)),
     })
     const readingOf = (read: ReturnType<typeof work.files>): Reading => ({
       files: read.files,

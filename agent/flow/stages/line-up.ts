@@ -28,12 +28,12 @@ type RunPlace = { readonly kind: 'run' } & { -readonly [K in keyof Run]: Run[K] 
 type Place = RunPlace | { readonly kind: 'entry'; entry: LocalEntry | null; filled: boolean }
 
 /** Places in memory: runs of unchanged entries count as one. */
-const MOST = 16_384
+const MOST = 4096
 
 type Line = { places: Place[]; head: number }
 
 /** Places of the front that are dropped together: shifting single ones would copy the rest each time. */
-const DROP = 4096
+const DROP = 1024
 
 /** Hands on whatever stands at the head and is filled. */
 const advance = (line: Line, sink: Sink, gate: Gate): void => {
