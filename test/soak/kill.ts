@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { fail } from '#shared/errors.ts'
 import { MINUTE } from '#shared/units.ts'
 import type { Seeded } from '../support/seeded.ts'
+import { hasEnded } from '../support/instance.ts'
 import { runAcross, startAcross } from './across-case.ts'
 import { checkCollected } from './across-invariants.ts'
 import { openAcross } from './across-scene.ts'
@@ -32,7 +33,9 @@ const oneOf = <T extends string>(all: readonly T[], field: string, text = ''): T
 }
 
 const victimsOf = ({ victim }: Chosen): readonly Victim[] =>
-  victim === 'all' ? VICTIMS : [oneOf(VICTIMS, 'victim', victim)]
+  victim === 'all'
+    ? VICTIMS
+    : (victim ?? '').split(',').map((name) => oneOf(VICTIMS, 'victim', name))
 
 const flavourOf = ({ start }: Chosen, index: number): Flavour => {
   if (start === 'both') return index % UP_EACH === 1 ? 'up' : 'serve'
@@ -59,11 +62,21 @@ const playBackup = async (world: KillWorld, folder: string): Promise<Play> => {
   })
 }
 
+/** With the last words of the control plane, where a case could not be brought to its end. */
+const told = async <T>({ instance }: KillWorld, work: () => Promise<T>): Promise<T> => {
+  try {
+    return await work()
+  } catch (error) {
+    const state = hasEnded(instance.controlPlane) ? 'has ended' : 'runs'
+    throw new Error(`the control plane ${state}: ${instance.said().slice(-3000)}`, { cause: error })
+  }
+}
+
 const playAll = async (world: KillWorld, folder: string): Promise<Play> => {
   const scene = await openAcross(world, folder)
   await startAcross(scene)
   return {
-    run: async (killed, dice) => runAcross(scene, killed, dice),
+    run: async (killed, dice) => told(world, async () => runAcross(scene, killed, dice)),
     end: async () => checkCollected(scene),
   }
 }
