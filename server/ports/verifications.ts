@@ -60,6 +60,8 @@ export type Verifications = Tasks<VerificationJob, VerificationStand> & {
     result: VerificationResult,
     progress: VerificationProgress,
   ): Promise<boolean>
+  /** Ends it as `canceled`, whoever works on it; `false` for one that is over, or not the caller's. */
+  cancel(caller: Caller, id: VerificationId): Promise<boolean>
   /** Ends those that wait for an open request whose time is over; how many. */
   expire(): Promise<number>
   /** Asks for those that storages have planned and that are due; how many plans were looked at. */

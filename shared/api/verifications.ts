@@ -11,7 +11,7 @@ import { body, bytes, count, duration, id, listQuery, nullable, oneOf, time } fr
  */
 export const VERIFICATION_LEVELS = ['objects', 'sample', 'full', 'restore'] as const
 export const verificationLevel = oneOf(...VERIFICATION_LEVELS)
-export const verificationStatus = oneOf('pending', 'running', 'completed', 'failed')
+export const verificationStatus = oneOf('pending', 'running', 'completed', 'failed', 'canceled')
 
 /** What a storage verifies by itself: the newest backup of each job, `every` so often. */
 export const VerifyPlan = Type.Object({

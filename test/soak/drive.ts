@@ -100,7 +100,8 @@ const timed = async (
   try {
     return await Promise.race([round.run(i, chance), hang])
   } catch (error) {
-    const stack = error instanceof Error ? (error.stack ?? '') : ''
+    const cause = error instanceof Error && error.cause instanceof Error ? error.cause.stack : ''
+    const stack = error instanceof Error ? `${error.stack ?? ''} ${cause ?? ''}` : ''
     return { kind: 'crash', violations: [`it threw: ${problemOf(error)} ${stack}`] }
   } finally {
     clearTimeout(timer)

@@ -41,22 +41,6 @@ const pickKey = (chance: Seeded, objects: Objects): string => {
 const pickOf = (chance: Seeded, objects: Objects, kind: string): string =>
   chance.pick([...objects.keys()].filter((key) => kindOf(key) === kind))
 
-export const KINDS = ['signer', 'key', 'record', 'tree', 'pack']
-/** Headers and small objects are about this long. */
-export const HEADER = 450
-
-/** Step by step over every byte at the beginning of one object of each kind. */
-export const sweepDamage = (chance: Seeded, vault: Objects, step: number): Damage => {
-  const kind = KINDS[step % KINDS.length] ?? 'pack'
-  const [key = ''] = [...vault.keys()].filter((one) => kindOf(one) === kind)
-  const bytes = vault.get(key) ?? new Uint8Array()
-  const at = Math.floor(step / KINDS.length) % Math.min(bytes.length, HEADER)
-  return {
-    kind: `sweep ${kind}`,
-    changes: new Map([[key, flipAt(bytes, at, 1 << chance.below(8))]]),
-  }
-}
-
 /** One wrong byte in each segment of 64 KiB of the largest pack, the header aside. */
 export const segmentDamages = (vault: Objects): readonly Damage[] => {
   const packs = [...vault].filter(([key]) => kindOf(key) === 'pack')

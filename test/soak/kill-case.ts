@@ -38,7 +38,7 @@ const LONGEST_RUN = MINUTE
 
 /** Restored with the recovery kit alone. */
 export const restoreProblems = async (
-  { world, folder }: Scene,
+  { world, folder }: Pick<Scene, 'world' | 'folder'>,
   { backup, facts }: Committed,
 ): Promise<readonly string[]> => {
   const target = join(folder, 'restored')

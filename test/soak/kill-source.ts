@@ -21,6 +21,8 @@ export type Source = {
   touch(chance: Seeded): void
 }
 
+export type MakeSource = (folder: string, chance: Seeded) => Source
+
 const FOLDERS = 6
 const SMALL = 20
 /** Of 2 to 8 MiB each, so some 40 MiB and at least three packs; every change writes all of them anew. */
@@ -46,19 +48,8 @@ const writeSmall = (chance: Seeded, path: string): void => {
 const smallPath = (folder: string, chance: Seeded): string =>
   join(folder, `dir ${chance.below(FOLDERS)}`, `f-${chance.below(SMALL)}`)
 
-/** `large`: how many large files. */
-export const makeSource = (folder: string, chance: Seeded, large = LARGE): Source => {
-  const changeLarge = (dice: Seeded): void => {
-    for (let i = 0; i < large; i += 1)
-      writeFileSync(join(folder, `large-${i}`), noise(dice, LEAST + dice.below(SPREAD)))
-  }
-  const touch = (dice: Seeded): void => {
-    for (let i = 0; i < 5; i += 1) {
-      const path = smallPath(folder, dice)
-      rmSync(path, { force: true })
-      if (dice.chance(0.8)) writeSmall(dice, path)
-    }
-  }
+/** Small files, and names that are one file. */
+const makeBase = (folder: string, chance: Seeded): Source['touch'] => {
   for (let d = 0; d < FOLDERS; d += 1) {
     mkdirSync(join(folder, `dir ${d}`), { recursive: true })
     for (let i = 0; i < SMALL; i += 1) writeSmall(chance, join(folder, `dir ${d}`, `f-${i}`))
@@ -66,6 +57,22 @@ export const makeSource = (folder: string, chance: Seeded, large = LARGE): Sourc
   writeFileSync(join(folder, 'linked'), noise(chance, 100 * KiB))
   linkSync(join(folder, 'linked'), join(folder, 'dir 0', 'linked too'))
   symlinkSync('dir 1/f-1', join(folder, 'symbolic'))
+  return (dice) => {
+    for (let i = 0; i < 5; i += 1) {
+      const path = smallPath(folder, dice)
+      rmSync(path, { force: true })
+      if (dice.chance(0.8)) writeSmall(dice, path)
+    }
+  }
+}
+
+/** `large`: how many large files. */
+export const makeSource = (folder: string, chance: Seeded, large = LARGE): Source => {
+  const changeLarge = (dice: Seeded): void => {
+    for (let i = 0; i < large; i += 1)
+      writeFileSync(join(folder, `large-${i}`), noise(dice, LEAST + dice.below(SPREAD)))
+  }
+  const touch = makeBase(folder, chance)
   changeLarge(chance)
   return {
     folder,
@@ -73,6 +80,32 @@ export const makeSource = (folder: string, chance: Seeded, large = LARGE): Sourc
     change: (dice) => {
       changeLarge(dice)
       for (let i = 0; i < 8; i += 1) touch(dice)
+    },
+  }
+}
+
+/** Large files at a time, the contents that they have in turn, and how many of them one change writes anew. */
+const PLACES = 4
+const CONTENTS = 9
+const ANEW = 2
+
+/** Content that goes comes back some time, maybe when what held it was deleted: an agent must not believe that it is there. */
+export const makeRecurring: MakeSource = (folder, chance) => {
+  const touch = makeBase(folder, chance)
+  const contents = Array.from({ length: CONTENTS }, (_, i) => {
+    const dice = chance.fork(`content ${i}`)
+    return noise(dice, LEAST + dice.below(SPREAD))
+  })
+  const put = (dice: Seeded, place: number): void => {
+    writeFileSync(join(folder, `large-${place}`), dice.pick(contents))
+  }
+  for (let place = 0; place < PLACES; place += 1) put(chance, place)
+  return {
+    folder,
+    touch,
+    change: (dice) => {
+      for (let i = 0; i < ANEW; i += 1) put(dice, dice.below(PLACES))
+      touch(dice)
     },
   }
 }

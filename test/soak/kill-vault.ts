@@ -7,9 +7,10 @@ import { open } from '#shared/format/age.ts'
 import { toBase64url } from '#shared/format/bytes.ts'
 import { decodeFrame } from '#shared/format/frame.ts'
 import { type Identity, parseIdentity, sha256 } from '#shared/format/keys.ts'
+import { locateSegments } from '#shared/format/fence.ts'
 import type { FullLocator } from '#shared/format/locator.ts'
 import { packIndexOf } from '#shared/format/pack.ts'
-import { allPacks, type PackRow } from '#shared/format/pack-table.ts'
+import { allPacks } from '#shared/format/pack-table.ts'
 import { decodeRecord } from '#shared/format/record.ts'
 import { parseKit } from '#shared/format/recovery-kit.ts'
 import type { KillWorld } from './kill-world.ts'
@@ -30,8 +31,10 @@ export type VaultView = {
   readonly packs: () => Promise<readonly CatalogPack[]>
   /** Ids of the blobs in an object of the bucket, or null: it is not there. */
   readonly ids: (key: string) => readonly string[] | null
-  /** What is not as the catalog says, of everything that it calls stored. */
+  /** What is not as the catalog says, of everything that it calls stored or condemned. */
   readonly disagreements: () => Promise<readonly string[]>
+  /** Objects that restoring a committed backup reads, its record and the vault's own aside, as the record's tables say: bytes by key. */
+  readonly needs: (backup: string) => Promise<ReadonlyMap<string, number>>
   /** What a committed backup needs and the catalog does not hold for it. */
   readonly unheld: (backup: string) => Promise<readonly string[]>
 }
@@ -64,7 +67,7 @@ const whole = (parts: Parts, pack: CatalogPack): string[] => {
 const disagreementsIn = async (parts: Parts, seen: Set<string>): Promise<readonly string[]> => {
   const found: string[] = []
   for (const pack of await packsIn(parts)) {
-    if (pack.state !== 'stored') continue
+    if (pack.state !== 'stored' && pack.state !== 'condemned') continue
     const path = join(parts.world.bucket, pack.object_key)
     const isKnown = seen.has(pack.object_key)
     if (isKnown && existsSync(path) && statSync(path).size === pack.size) continue
@@ -74,16 +77,32 @@ const disagreementsIn = async (parts: Parts, seen: Set<string>): Promise<readonl
   return found
 }
 
-const tableOf = (parts: Parts, root: FullLocator): readonly PackRow[] => {
-  const steps = allPacks(root)
+type Steps<Found> = Generator<FullLocator, Found, Uint8Array>
+type Seen = Map<string, number>
+
+/** Reads what `steps` ask for, and notes the objects that it lies in. */
+const walk = <Found>(parts: Parts, steps: Steps<Found>, seen: Seen = new Map()): Found => {
   let step = steps.next()
   while (step.done !== true) {
-    const [, offset, length, start, size, , key] = step.value
+    const [, offset, length, start, size, , key, bytes] = step.value
+    seen.set(key, bytes)
     const plain = open(bytesAt(parts, key), parts.identities)
     const frame = decodeFrame(plain.subarray(offset, offset + length))
     step = steps.next(frame.subarray(start, start + size))
   }
   return step.value
+}
+
+const bodyAt = (parts: Parts, key: string) =>
+  decodeRecord(open(bytesAt(parts, key), parts.identities)).body
+
+const needsIn = async (parts: Parts, backup: string): Promise<ReadonlyMap<string, number>> => {
+  const { key } = await heldFor(parts, backup)
+  const body = bodyAt(parts, key)
+  const seen: Seen = new Map()
+  for (const row of walk(parts, allPacks(body.packs), seen)) seen.set(row.key, row.size)
+  walk(parts, locateSegments(body.fence, { at: 'all' }), seen)
+  return seen
 }
 
 const heldFor = async (
@@ -101,9 +120,9 @@ const heldFor = async (
 
 const unheldIn = async (parts: Parts, backup: string): Promise<readonly string[]> => {
   const { key, packs } = await heldFor(parts, backup)
-  const { body } = decodeRecord(open(bytesAt(parts, key), parts.identities))
+  const body = bodyAt(parts, key)
   const stored = new Map((await packsIn(parts)).map((pack) => [pack.pack_no, pack]))
-  const rows = tableOf(parts, body.packs)
+  const rows = walk(parts, allPacks(body.packs))
   const wanted = [...rows.map(({ pack }) => pack), body.packs[0], body.fence[0]]
   return [
     ...wanted
@@ -135,6 +154,7 @@ export const viewVault = (world: KillWorld): VaultView => {
       return ids
     },
     disagreements: async () => disagreementsIn(parts, seen),
+    needs: async (backup) => needsIn(parts, backup),
     unheld: async (backup) => unheldIn(parts, backup),
   }
 }

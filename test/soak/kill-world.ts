@@ -14,7 +14,7 @@ import { ACCESS_KEY, REGION, SECRET, spawnS3 } from '../support/s3-server.ts'
 import type { Seeded } from '../support/seeded.ts'
 import { eventually } from '../support/wait.ts'
 import { isOver, look } from './kill-phase.ts'
-import { makeSource, type Source } from './kill-source.ts'
+import type { MakeSource, Source } from './kill-source.ts'
 
 export const VICTIMS = ['agent', 'control-plane', 'database'] as const
 export type Victim = (typeof VICTIMS)[number]
@@ -47,11 +47,12 @@ export type KillWorld = {
 const BUCKET = 'holdfast'
 const LONGEST_PAUSE = 200
 
-/** Small objects and looks at them take their time, so that what happens between them can be hit. */
+/** Small objects, looks at them and their end take their time, so that what happens between them can be hit. */
 const slowStore = async (port: number, chance: Seeded): Promise<FaultProxy> => {
   const rules = [
     { fault: 'delay', share: 1, methods: ['PUT'], path: /\/(trees|backups)\// },
     { fault: 'delay', share: 0.5, methods: ['HEAD'] },
+    { fault: 'delay', share: 0.3, methods: ['GET', 'POST', 'DELETE'] },
   ] as const
   const plan = createFaultPlan(chance, rules, { longestPause: LONGEST_PAUSE })
   return startFaultProxy(`http://127.0.0.1:${port}`, plan)
@@ -72,9 +73,13 @@ const controlPlane = (instance: Instance): Mortal => ({
 
 const itself = async (): Promise<void> => Promise.resolve()
 
-const startServed = async (folder: string, chance: Seeded): Promise<KillWorld> => {
+const startServed = async (
+  folder: string,
+  chance: Seeded,
+  make: MakeSource,
+): Promise<KillWorld> => {
   await using owned = new AsyncDisposableStack()
-  const source = makeSource(join(folder, 'source'), chance.fork('source'))
+  const source = make(join(folder, 'source'), chance.fork('source'))
   const bucket = join(folder, 's3', BUCKET)
   mkdirSync(bucket, { recursive: true })
   const postgres = await startKillablePostgres(folder)
@@ -128,9 +133,9 @@ const startServed = async (folder: string, chance: Seeded): Promise<KillWorld> =
   }
 }
 
-const startUp = async (folder: string, chance: Seeded): Promise<KillWorld> => {
+const startUp = async (folder: string, chance: Seeded, make: MakeSource): Promise<KillWorld> => {
   await using owned = new AsyncDisposableStack()
-  const source = makeSource(join(folder, 'source'), chance.fork('source'))
+  const source = make(join(folder, 'source'), chance.fork('source'))
   const env = {
     HOLDFAST_PORT: String(await freePort()),
     HOLDFAST_S3_PORT: String(await freePort()),
@@ -176,5 +181,6 @@ const startUp = async (folder: string, chance: Seeded): Promise<KillWorld> => {
 export const startWorld = async (
   flavour: Flavour,
   folder: string,
-  chance: Seeded,
-): Promise<KillWorld> => (flavour === 'up' ? startUp(folder, chance) : startServed(folder, chance))
+  [chance, make]: readonly [Seeded, MakeSource],
+): Promise<KillWorld> =>
+  flavour === 'up' ? startUp(folder, chance, make) : startServed(folder, chance, make)

@@ -1,12 +1,24 @@
-/** Agent, control plane or database killed in the middle of a backup: what was promised of each holds. */
+/** Agent, control plane or database killed in the middle of a backup, or of everything at once: what was promised of each holds. */
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { fail } from '#shared/errors.ts'
 import { MINUTE } from '#shared/units.ts'
 import type { Seeded } from '../support/seeded.ts'
-import type { Chosen, SoakCheck, SoakRound } from './check.ts'
-import { openScene, restoreProblems, runCase, type Scene } from './kill-case.ts'
-import { type Flavour, FLAVOURS, startWorld, type Victim, VICTIMS } from './kill-world.ts'
+import { hasEnded } from '../support/instance.ts'
+import { runAcross, startAcross } from './across-case.ts'
+import { checkCollected } from './across-invariants.ts'
+import { openAcross } from './across-scene.ts'
+import type { CaseResult, Chosen, SoakCheck, SoakRound } from './check.ts'
+import { openScene, restoreProblems, runCase } from './kill-case.ts'
+import { type MakeSource, makeRecurring, makeSource } from './kill-source.ts'
+import {
+  type Flavour,
+  FLAVOURS,
+  type KillWorld,
+  startWorld,
+  type Victim,
+  VICTIMS,
+} from './kill-world.ts'
 
 /** One world for so many: a start takes as long as some of them. */
 const CASES = 9
@@ -21,37 +33,83 @@ const oneOf = <T extends string>(all: readonly T[], field: string, text = ''): T
 }
 
 const victimsOf = ({ victim }: Chosen): readonly Victim[] =>
-  victim === 'all' ? VICTIMS : [oneOf(VICTIMS, 'victim', victim)]
+  victim === 'all'
+    ? VICTIMS
+    : (victim ?? '').split(',').map((name) => oneOf(VICTIMS, 'victim', name))
 
 const flavourOf = ({ start }: Chosen, index: number): Flavour => {
   if (start === 'both') return index % UP_EACH === 1 ? 'up' : 'serve'
   return oneOf(FLAVOURS, 'start', start)
 }
 
+type Given = { readonly index: number; readonly chance: Seeded; readonly chosen: Chosen }
+
+type Play = {
+  run(killed: { readonly victim: Victim; readonly turn: number }, dice: Seeded): Promise<CaseResult>
+  /** What is looked at once, after the last case. */
+  end(): Promise<readonly string[]>
+}
+
+const playBackup = async (world: KillWorld, folder: string): Promise<Play> => {
+  const scene = openScene(world, folder)
+  return Promise.resolve({
+    run: async (killed, dice) => runCase(scene, killed, dice),
+    end: async () => {
+      const found: string[] = []
+      for (const one of scene.committed) found.push(...(await restoreProblems(scene, one)))
+      return found
+    },
+  })
+}
+
+/** With the last words of the control plane, where a case could not be brought to its end. */
+const told = async <T>({ instance }: KillWorld, work: () => Promise<T>): Promise<T> => {
+  try {
+    return await work()
+  } catch (error) {
+    const state = hasEnded(instance.controlPlane) ? 'has ended' : 'runs'
+    throw new Error(`the control plane ${state}: ${instance.said().slice(-3000)}`, { cause: error })
+  }
+}
+
+const playAll = async (world: KillWorld, folder: string): Promise<Play> => {
+  const scene = await openAcross(world, folder)
+  await startAcross(scene)
+  return {
+    run: async (killed, dice) => told(world, async () => runAcross(scene, killed, dice)),
+    end: async () => checkCollected(scene),
+  }
+}
+
+const ACROSS = {
+  backup: [makeSource, playBackup],
+  all: [makeRecurring, playAll],
+} as const satisfies Readonly<
+  Record<string, readonly [MakeSource, (world: KillWorld, folder: string) => Promise<Play>]>
+>
+
+const acrossOf = ({ across }: Chosen) => ACROSS[oneOf(['backup', 'all'] as const, 'across', across)]
+
+type Worlds = { current(): Promise<Play>; giveUp(): Promise<void> }
+
 /** Worlds one after the other: one in which a case did not come to its end is of no use to the next. */
-const scenes = (
-  flavour: Flavour,
-  folder: string,
-  chance: Seeded,
-): {
-  current(): Promise<Scene>
-  giveUp(): Promise<void>
-} => {
-  let scene: Scene | null = null
+const worlds = ({ chance, chosen }: Given, flavour: Flavour, folder: string): Worlds => {
+  const [make, play] = acrossOf(chosen)
+  let held: { readonly world: KillWorld; readonly play: Play } | null = null
   let count = 0
   return {
     current: async () => {
-      if (scene !== null) return scene
-      const name = `world-${count}`
+      if (held !== null) return held.play
+      const place = join(folder, `world-${count}`)
       count += 1
-      mkdirSync(join(folder, name))
-      const world = await startWorld(flavour, join(folder, name), chance.fork(name))
-      scene = openScene(world, join(folder, name))
-      return scene
+      mkdirSync(place)
+      const world = await startWorld(flavour, place, [chance.fork(`world-${count - 1}`), make])
+      held = { world, play: await play(world, place) }
+      return held.play
     },
     giveUp: async () => {
-      const left = scene
-      scene = null
+      const left = held
+      held = null
       await left?.world.close()
     },
   }
@@ -70,40 +128,36 @@ const turnOf = (
   }
 }
 
-type Given = { readonly index: number; readonly chance: Seeded; readonly chosen: Chosen }
-
-const makeRound = ({ index, chance, chosen }: Given, folder: string): SoakRound => {
+const makeRound = (given: Given, folder: string): SoakRound => {
+  const { index, chosen } = given
   const flavour = flavourOf(chosen, index)
-  const all = scenes(flavour, folder, chance)
+  const all = worlds(given, flavour, folder)
   let running = false
   return {
     cases: CASES,
     run: async (i, dice) => {
       if (running) await all.giveUp()
       running = true
-      const turn = turnOf(chosen, [flavour, index * CASES + i])
-      const result = await runCase(await all.current(), turn, dice)
+      const result = await (
+        await all.current()
+      ).run(turnOf(chosen, [flavour, index * CASES + i]), dice)
       running = false
       return result
     },
-    end: async () => {
-      if (running) return []
-      const scene = await all.current()
-      const found: string[] = []
-      for (const one of scene.committed) found.push(...(await restoreProblems(scene, one)))
-      return found
-    },
+    end: async () => (running ? [] : (await all.current()).end()),
     close: async () => all.giveUp(),
   }
 }
 
 export const check: SoakCheck = {
-  about: 'Kills agent, control plane or database in the middle of backups.',
+  about:
+    'Kills agent, control plane or database in the middle of backups, or of everything at once.',
   deadline: 3 * MINUTE,
-  options: { rounds: '20', victim: 'all', start: 'both' },
+  options: { rounds: '20', victim: 'all', start: 'both', across: 'backup' },
   casesARound: CASES,
   count: (chosen) => {
     flavourOf(chosen, 0)
+    acrossOf(chosen)
     return Number(chosen['rounds']) * victimsOf(chosen).length
   },
   round: async (index, chance, folder, chosen) =>

@@ -9,6 +9,7 @@ import { type Database, type DatabaseAddress, openDatabase } from '#server/io/db
 import { ensureDatabase } from '#server/io/db/probe.ts'
 import { type Postgres, startPostgres } from '#server/io/embedded/postgres/start.ts'
 import { memoryLog } from './log.ts'
+import { advanceClock, CLOCK } from './moved-clock.ts'
 
 /**
  * Databases for tests: one embedded server per test file (started by the first `testDatabase()`, stopped after its last
@@ -26,13 +27,6 @@ export type TestDatabase = Database & {
 type Server = { readonly postgres: Postgres; readonly folder: string }
 
 const TEMPLATE = 'template_holdfast'
-
-// In place of the function of the migration: same name, same promise (stable within a statement, whole milliseconds).
-const CLOCK = `
-  create table test_clock (frozen timestamptz, shift interval not null default '0');
-  insert into test_clock default values;
-  create or replace function hf_now() returns timestamptz language sql stable parallel safe as $$
-    select date_trunc('milliseconds', coalesce(frozen, statement_timestamp()) + shift) from test_clock $$;`
 
 const on = (server: Postgres, database: string): DatabaseAddress => {
   if ('url' in server.connect) throw new Error('the embedded server has a socket')
@@ -85,8 +79,6 @@ export const testDatabase = async (): Promise<TestDatabase> => {
     freezeClock: async (at) => {
       await sql`update test_clock set frozen = ${at}, shift = '0'`.execute(db)
     },
-    advanceClock: async (ms) => {
-      await sql`update test_clock set shift = shift + ${ms} * interval '1 millisecond'`.execute(db)
-    },
+    advanceClock: async (ms) => advanceClock(db, ms),
   }
 }

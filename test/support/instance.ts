@@ -55,6 +55,8 @@ export type Instance = {
   readonly kit: string
   /** The process that runs now. */
   readonly controlPlane: ChildProcess
+  /** The last that it wrote to its standard error. */
+  said(): string
   call(method: 'GET' | 'POST', path: string, body?: unknown): Promise<Record<string, unknown>>
   /** A new server with an agent process that is enrolled and runs; the job backs up `paths` of it. */
   protect(name: string, paths: readonly string[], options?: ProtectOptions): Promise<Protected>
@@ -161,22 +163,26 @@ const startProcess = (
   return { child, address: () => (existsSync(place) ? read() : null) }
 }
 
-const startControlPlane = async (
-  place: Place,
-  options: InstanceOptions,
-): Promise<{ child: ChildProcess; url: string; token: string }> => {
+type Started = {
+  readonly child: ChildProcess
+  readonly url: string
+  readonly token: string
+  readonly said: () => string
+}
+
+const startControlPlane = async (place: Place, options: InstanceOptions): Promise<Started> => {
   const { data } = place
   const { child, address } = startProcess(place, options)
-  const errors = keep(child.stderr)
+  const said = keep(child.stderr)
   return until('the start of the control plane', async () => {
-    if (hasEnded(child)) throw new Error(`the control plane ended: ${errors()}`)
+    if (hasEnded(child)) throw new Error(`the control plane ended: ${said()}`)
     if (!existsSync(join(data, 'token'))) return null
     try {
       const url = address()
       if (url === null) return null
       const ready = await fetch(`${url}/readyz`)
       if (!ready.ok) return null
-      return { child, url, token: readFileSync(join(data, 'token'), 'utf8').trim() }
+      return { child, url, said, token: readFileSync(join(data, 'token'), 'utf8').trim() }
     } catch {
       return null
     }
@@ -222,7 +228,7 @@ export const startInstance = async (
   const first = await startControlPlane(place, options)
   const { url, token } = first
   const call = caller(url, token)
-  const running = { controlPlane: first.child, agents: new Set<{ child: ChildProcess }>() }
+  const running = { controlPlane: first, agents: new Set<{ child: ChildProcess }>() }
   const stop = async (child: ChildProcess, signal: NodeJS.Signals): Promise<void> => {
     if (!hasEnded(child)) child.kill(signal)
     await ended(child)
@@ -233,8 +239,9 @@ export const startInstance = async (
     data,
     kit,
     get controlPlane() {
-      return running.controlPlane
+      return running.controlPlane.child
     },
+    said: () => running.controlPlane.said(),
     call,
     async protect(name, paths, { env, allow, by, ...chosen } = {}) {
       const storage = chosen.storage ?? firstId(await call('GET', `/v1/storages${OLDEST}`))
@@ -294,16 +301,16 @@ export const startInstance = async (
       }
     },
     async end(signal) {
-      await stop(running.controlPlane, signal)
+      await stop(running.controlPlane.child, signal)
     },
     async start() {
       const env = { ...options.env, HOLDFAST_PORT: new URL(url).port }
       const again = await startControlPlane(place, { ...options, env, paths: [] })
-      running.controlPlane = again.child
+      running.controlPlane = again
     },
     async close() {
       await Promise.all([...running.agents].map(async ({ child }) => stop(child, 'SIGTERM')))
-      await stop(running.controlPlane, 'SIGTERM')
+      await stop(running.controlPlane.child, 'SIGTERM')
     },
   }
 }

@@ -1,7 +1,8 @@
 /**
  * Runs programs on one PostgreSQL in every order that their statements can be executed in. Each statement waits until the explorer
- * lets it go; one that then waits for a lock is left waiting while others go on. Orders that led to a state that was
- * seen already (what every program was answered so far, what is committed, who waits) are not followed twice.
+ * lets it go; one that then waits for a lock is left waiting while others go on. Orders that lead to a state that was
+ * seen already (what every program was answered so far, what is committed, who waits) are followed no further, and of two
+ * neighbours that commute only one order is (sleep sets, Godefroid 1996).
  */
 import { createHash } from 'node:crypto'
 import { setTimeout as pause } from 'node:timers/promises'
@@ -37,12 +38,15 @@ export type Outcome = { readonly value: unknown } | { readonly error: string }
 export type Exploration = {
   readonly orders: number
   readonly states: number
+  /** Choices at a state that were not followed: others led there, or lead to the same. */
+  readonly pruned: number
   readonly waits: number
+  readonly seconds: number
   /** With the order that led there. */
   readonly violations: readonly string[]
 }
 
-type Gate = { go(): void } | null
+type Gate = { readonly text: string; go(): void } | null
 
 type Running = {
   readonly name: string
@@ -51,6 +55,9 @@ type Running = {
   /** Of the connection that it holds. */
   pid: number
   readonly heard: string[]
+  /** Nothing is to be learnt any more: its statements wait for nobody. */
+  isFree: boolean
+  inTransaction: boolean
   outcome: Outcome | null
   moved: PromiseWithResolvers<void>
 }
@@ -64,6 +71,8 @@ export type Options = {
   readonly spoil?: (text: string) => string
   /** So many violations are enough. */
   readonly most?: number
+  /** After each order: how many there were, and how many are known that are not followed yet. */
+  readonly tell?: (orders: number, open: number) => void
   /** Orders that begin like this come first, so that what is known to go wrong there is soon seen. */
   readonly first?: readonly string[]
 }
@@ -75,6 +84,25 @@ const movedOn = (running: Running): void => {
 }
 
 const digest = (text: string): string => createHash('sha256').update(text).digest('base64')
+
+const isEnd = (text: string): boolean => text === 'commit' || text === 'rollback'
+
+/** Takes no lock and changes nothing. */
+const isRead = (text: string): boolean =>
+  /^\s*select\b/.test(text) && !/\bfor (no key )?(update|share)\b|\bfor key share\b/.test(text)
+
+/** What nobody else sees before the transaction ends. */
+const isHidden = ({ gate, inTransaction }: Running): boolean =>
+  gate !== null && (isRead(gate.text) || (inTransaction && !isEnd(gate.text)))
+
+/**
+ * Whichever goes first, both end in the same state: one reads, and the other does nothing that is seen before its
+ * transaction ends (READ COMMITTED). Locks are taken by neither, or by one only.
+ */
+const commute = (a: Running, b: Running): boolean =>
+  a.gate !== null &&
+  b.gate !== null &&
+  ((isRead(a.gate.text) && isHidden(b)) || (isRead(b.gate.text) && isHidden(a)))
 
 /** A connection of `base` whose statements wait at the gate of `running`. */
 const gated = (
@@ -88,9 +116,10 @@ const gated = (
     held: Kysely<Schema>,
     query: CompiledQuery,
   ): Promise<QueryResult<R>> => {
-    if (query.sql !== 'begin' && !isPrivate(query.sql)) {
+    if (query.sql !== 'begin' && !isPrivate(query.sql) && !running.isFree) {
       const { promise, resolve } = Promise.withResolvers<undefined>()
       running.gate = {
+        text: query.sql,
         go: () => {
           running.gate = null
           resolve(undefined)
@@ -99,6 +128,8 @@ const gated = (
       movedOn(running)
       await promise
     }
+    if (query.sql === 'begin') running.inTransaction = true
+    if (isEnd(query.sql)) running.inTransaction = false
     const text = spoil === undefined ? query.sql : spoil(query.sql)
     const result = await held.executeQuery<R>({ ...query, sql: text })
     running.heard.push(nameless(JSON.stringify([result.rows, Number(result.numAffectedRows ?? 0)])))
@@ -145,6 +176,8 @@ const begin = (base: Kysely<Schema>, scene: Scene, actor: Actor, options: Option
     gate: null,
     pid: 0,
     heard: [],
+    isFree: false,
+    inTransaction: false,
     outcome: null,
     moved: Promise.withResolvers(),
   }
@@ -194,11 +227,19 @@ const settle = async (base: Kysely<Schema>, all: readonly Running[]): Promise<nu
   throw new Error('a statement neither ended nor waited for a lock')
 }
 
+/** Those that need not go first at a state: whoever went before them there did the same in the other order. */
+type Sleeping = ReadonlySet<string>
+
+/** An order that is to be followed, and who sleeps after it. */
+type Open = { readonly order: readonly string[]; readonly sleeping: Sleeping }
+
 type Tree = {
-  readonly seen: Set<string>
-  readonly open: (readonly string[])[]
+  /** By state, those that slept whenever it was met: they were never followed from there. */
+  readonly seen: Map<string, Sleeping>
+  readonly open: Open[]
   orders: number
   waits: number
+  pruned: number
   readonly violations: string[]
 }
 
@@ -210,16 +251,58 @@ const stateOf = async (scene: Scene, all: readonly Running[]): Promise<string> =
     ]),
   )
 
-/** One order to its end: first as `prefix` says, then always the first that can go. */
+/** Nothing is learnt of the rest of this order: it leads to where another one was. */
+const letGo = async (all: readonly Running[]): Promise<void> => {
+  for (const one of all) {
+    one.isFree = true
+    one.gate?.go()
+  }
+  for (const one of all) while (one.outcome === null) await one.moved.promise
+}
+
+/** Who stays asleep when `goes` has gone. */
+const stillAsleep = (sleeping: Iterable<Running>, goes: Running, isWaited: boolean): Set<string> =>
+  new Set(isWaited ? [] : [...sleeping].filter((one) => commute(one, goes)).map(({ name }) => name))
+
+type Standing = {
+  readonly ready: readonly Running[]
+  readonly order: readonly string[]
+  readonly sleeping: Sleeping
+  readonly isWaited: boolean
+}
+
+/** Who goes on from a state; the others that are worth it are left for later. Null: nobody need go. */
+const branch = (tree: Tree, state: string, standing: Standing): Running | null => {
+  const { ready, order, sleeping, isWaited } = standing
+  const before = tree.seen.get(state)
+  const asleep = new Set([...sleeping].filter((name) => before?.has(name) ?? true))
+  tree.seen.set(state, asleep)
+  const wanted = ready.filter(
+    ({ name }) => !sleeping.has(name) && (before === undefined || before.has(name)),
+  )
+  tree.pruned += ready.length - wanted.length
+  const done = ready.filter((one) => !wanted.includes(one))
+  for (const [place, one] of wanted.entries()) {
+    if (place === 0) continue
+    const others = [...done, ...wanted.slice(0, place)]
+    tree.open.push({
+      order: [...order, one.name],
+      sleeping: stillAsleep(others, one, isWaited),
+    })
+  }
+  return wanted[0] ?? null
+}
+
+/** One order to its end, or to a state from which everything is known: first as it is given, then always the first that can go. */
 const follow = async (
   [base, options]: readonly [Kysely<Schema>, Options],
   [scene, tree]: readonly [Scene, Tree],
-  given: readonly string[],
+  given: Open,
 ): Promise<void> => {
-  const prefix = [...given]
+  const prefix = [...given.order]
+  let sleeping: Sleeping = new Set()
   const all = scene.actors.map((actor) => begin(base, scene, actor, options))
   const order: string[] = []
-  let isKnown = false
   for (;;) {
     const waiting = await settle(base, all)
     tree.waits += waiting > 0 ? 1 : 0
@@ -228,19 +311,24 @@ const follow = async (
       if (waiting > 0) throw new Error(`all wait for each other after ${order.join(' ')}`)
       break
     }
-    if (order.length >= prefix.length && !isKnown) {
-      const state = await stateOf(scene, all)
-      isKnown = tree.seen.has(state)
-      tree.seen.add(state)
-      if (!isKnown) for (const other of ready.slice(1)) tree.open.push([...order, other.name])
-    }
     const wanted = prefix[order.length]
-    const next = wanted === undefined ? ready[0] : ready.find(({ name }) => name === wanted)
-    // Of several that wait for one lock the database chooses who gets it, and it chose another one than before.
-    if (next === undefined) prefix.length = 0
-    const goes = next ?? ready[0]
-    if (goes === undefined) break
+    let goes = ready.find(({ name }) => name === wanted) ?? null
+    // Of several that wait for one lock the database chooses who gets it, and it may choose another one than before.
+    if (wanted !== undefined && goes === null) prefix.length = 0
+    if (goes === null) {
+      const standing = { ready, order, sleeping, isWaited: waiting > 0 }
+      goes = branch(tree, await stateOf(scene, all), standing)
+      if (goes === null) {
+        await letGo(all)
+        tree.orders += 1
+        return
+      }
+      const { name } = goes
+      const asleep = ready.filter((one) => sleeping.has(one.name) && one.name !== name)
+      sleeping = stillAsleep(asleep, goes, waiting > 0)
+    }
     order.push(goes.name)
+    if (order.length === given.order.length && prefix.length > 0) sleeping = given.sleeping
     goes.gate?.go()
   }
   const outcomes = new Map(all.map(({ name, outcome }) => [name, outcome ?? { value: null }]))
@@ -254,17 +342,25 @@ export const explore = async (
   make: () => Promise<Scene>,
   options: Options,
 ): Promise<Exploration> => {
+  const nobody: Sleeping = new Set()
   const tree: Tree = {
-    seen: new Set(),
-    open: [[], options.first ?? []],
+    seen: new Map(),
+    open: [
+      { order: [], sleeping: nobody },
+      { order: options.first ?? [], sleeping: nobody },
+    ],
     orders: 0,
     waits: 0,
+    pruned: 0,
     violations: [],
   }
-  for (let prefix = tree.open.pop(); prefix !== undefined; prefix = tree.open.pop()) {
-    await follow([base, options], [await make(), tree], prefix)
+  const begun = performance.now()
+  for (let next = tree.open.pop(); next !== undefined; next = tree.open.pop()) {
+    await follow([base, options], [await make(), tree], next)
     if (tree.violations.length >= (options.most ?? 1)) break
+    options.tell?.(tree.orders, tree.open.length)
   }
-  const { orders, waits, violations } = tree
-  return { orders, states: tree.seen.size, waits, violations }
+  const { orders, waits, pruned, violations } = tree
+  const seconds = Math.round((performance.now() - begun) / 1000)
+  return { orders, states: tree.seen.size, pruned, waits, seconds, violations }
 }

@@ -20,7 +20,7 @@ export const settledVerification = async ({ api }: Of, id: string): Promise<Veri
     const shown = dataOf(
       await api.call('GET', `/v1/verifications/${id}`),
     ) as unknown as Verification
-    return shown.status === 'completed' || shown.status === 'failed' ? shown : null
+    return shown.status === 'pending' || shown.status === 'running' ? null : shown
   })
 
 export const verifyBackup = async (

@@ -4,8 +4,9 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { drive } from '../soak/drive.ts'
 import { check, runCase } from '../soak/flip.ts'
-import { segmentDamages, sweepDamage } from '../soak/flip-damage.ts'
+import { segmentDamages } from '../soak/flip-damage.ts'
 import { makeWorld, type Size, TINY, USUAL, type World } from '../soak/flip-world.ts'
+import { damagesOf, kindOf, KINDS } from '../soak/flips-damage.ts'
 import { seeded } from '../support/seeded.ts'
 
 type Setting = { readonly world: World; readonly folder: string }
@@ -46,11 +47,16 @@ describe('flip', () => {
   test('every byte of the small objects matters: signers, secrets, and the headers of all others', async () => {
     const chance = seeded('which bits')
     await inVault('headers', TINY, async (setting) => {
-      // Each seventh step, so a byte of every header in seven: the soak run takes all of them in time.
-      for (let step = 0; step < 2250; step += 7) {
-        const damage = sweepDamage(chance, setting.world.writer.objects, step)
-        const { violations } = await runCase(setting, damage)
-        expect({ step, violations }).toEqual({ step, violations: [] })
+      const vault = setting.world.writer.objects
+      const victims = { chance, vault, other: vault, samples: 0 }
+      for (const kind of KINDS) {
+        const [key = ''] = [...vault.keys()].filter((one) => kindOf(one) === kind)
+        // A byte in seven: the soak run `flips` takes all of them.
+        const damages = damagesOf(victims, key, 'header').filter((_, at) => at % 7 === 0)
+        for (const damage of damages) {
+          const { violations } = await runCase(setting, damage)
+          expect([kind, damage.kind, violations]).toEqual([kind, damage.kind, []])
+        }
       }
     })
   })

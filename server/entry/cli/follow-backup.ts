@@ -94,3 +94,18 @@ export const followBackup = async (
   }
   return api.get(`/v1/backups/${backup.id}`, Backup, stop)
 }
+
+/** Null: somebody deleted it while it was followed, or right after its end. */
+export const followUnlessDeleted = async (
+  following: Following,
+  job: Job,
+  stop: AbortSignal,
+): Promise<Backup | null> => {
+  try {
+    return await followBackup(following, job, stop)
+  } catch (error) {
+    if (!hasCode(error, 'RESOURCE_NOT_FOUND') || error.details['resource'] !== 'backup') throw error
+    following.screen.say('The backup was deleted; it is not followed any more.')
+    return null
+  }
+}

@@ -161,6 +161,7 @@ const VERIFICATION_PHASES: Readonly<Record<Verification['status'], string>> = {
   running: 'reading',
   completed: 'done',
   failed: 'done',
+  canceled: 'done',
 }
 
 export const verificationView = (
@@ -169,7 +170,7 @@ export const verificationView = (
   const view = meterView(screen)
   return {
     show: ({ level, status, progress }) => {
-      if (status === 'completed' || status === 'failed') return
+      if (status !== 'pending' && status !== 'running') return
       const { bytes_total: total, bytes_done: done, files_done: entries, problem_count } = progress
       const problems = problem_count === 0 ? '' : `  ${formatCount(problem_count)} problems`
       const counted = level === 'restore' ? `${formatCount(entries)} entries  ` : ''

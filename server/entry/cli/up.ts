@@ -6,7 +6,7 @@ import { type AgentProcess, keepAgentRunning } from './agent-process.ts'
 import { type Api, apiClient } from './api-client.ts'
 import { deliverKit } from './deliver-kit.ts'
 import { EXIT, exitOfBackup } from './exit-codes.ts'
-import { followBackup } from './follow-backup.ts'
+import { followUnlessDeleted } from './follow-backup.ts'
 import { choosePaths, type Chosen } from './paths.ts'
 import { openPlane, type Plane, type PlaneParts } from './plane.ts'
 import { chooseTarget, ensureJob, ensureServer } from './protect-paths.ts'
@@ -51,7 +51,7 @@ const runAgent = ({ parts, owned, plane }: Session): AgentProcess => {
   return agent
 }
 
-const backUp = async (session: Session, chosen: Chosen): Promise<Backup> => {
+const backUp = async (session: Session, chosen: Chosen): Promise<Backup | null> => {
   const { api, parts, screen, plane, stop } = session
   const target = await chooseTarget(api, stop)
   const { server, isNew } = await ensureServer(api, parts.agent, target, stop)
@@ -65,7 +65,7 @@ const backUp = async (session: Session, chosen: Chosen): Promise<Backup> => {
       ? `Still waiting for the agent; its log is ${parts.agent.log}`
       : `The agent ended with code ${exit} and is started again; see ${parts.agent.log}`
   }
-  return followBackup({ api, screen, whyWaiting }, job, stop)
+  return followUnlessDeleted({ api, screen, whyWaiting }, job, stop)
 }
 
 const sayState = async (

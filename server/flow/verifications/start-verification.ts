@@ -21,13 +21,20 @@ export type StartVerificationParts = {
 const INSTEAD =
   'run "holdfast verify" with --identity where the key is, give an open_request_id of the purpose "verify", or verify at level "full", which needs no key'
 
+/** What would not be looked at is not taken either: whoever gave it believes that it counts. */
+const useless = (why: string): Error =>
+  fail('VALIDATION_FAILED', { field: 'open_request_id', problem: `is of no use here: ${why}` })
+
 /** One that is not approved yet is waited for. */
 const openRequestFor = async (
   { openRequests }: StartVerificationParts,
   [caller, committed]: readonly [Caller, CommittedBackup],
   given: string | undefined,
 ): Promise<OpenRequestId | null> => {
-  if (committed.keyType === 'managed') return null
+  if (committed.keyType === 'managed') {
+    if (given === undefined) return null
+    throw useless('the content opens with a key of the control plane, which asks nobody')
+  }
   if (given === undefined)
     throw fail('KEY_REQUIRED', {
       problem: `the content opens with a key of the customer only; ${INSTEAD}`,
@@ -56,7 +63,8 @@ export const startVerification = async (
   [caller, committed]: readonly [Caller, CommittedBackup],
   { level, open_request_id }: VerifyInput,
 ): Promise<Verification> => {
-  // Only this level opens content.
+  if (level !== 'restore' && open_request_id !== undefined)
+    throw useless('only the level "restore" opens content')
   const openRequest =
     level === 'restore' ? await openRequestFor(parts, [caller, committed], open_request_id) : null
   const id = makeId<'verification'>(parts.clock.now(), parts.random(10))

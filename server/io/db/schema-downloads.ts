@@ -73,7 +73,7 @@ export type Verifications = Task & {
   vault_id: VaultId
   storage_id: StorageId
   level: VerificationLevel
-  status: Default<'pending' | 'running' | 'completed' | 'failed'>
+  status: Default<'pending' | 'running' | 'completed' | 'failed' | 'canceled'>
   open_request_id: OpenRequestId | null
   requested_by: Actor
   gc_floor: number

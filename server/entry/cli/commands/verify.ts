@@ -23,7 +23,7 @@ type Flags = Common & HereFlags & { readonly local?: boolean; readonly level: Ve
 
 const LOOK_EVERY = SECOND / 2
 
-const isOver = ({ status }: Verification): boolean => status === 'completed' || status === 'failed'
+const isOver = ({ status }: Verification): boolean => status !== 'pending' && status !== 'running'
 
 /** The new one, or the one that runs already: it is the same work. */
 const startOrJoin = async (
@@ -107,10 +107,11 @@ const sayResult = (
   if (more > 0) screen.say(`  ! and ${formatCount(more)} more`)
 }
 
-const sayEnd = (screen: Screen, { level, result, error, id }: Verification): void => {
+const sayEnd = (screen: Screen, { status, level, result, error, id }: Verification): void => {
   if (result !== null) sayResult(screen, [level, result])
   if (error !== null) {
-    screen.say('The verification FAILED: nothing is known of the backup')
+    const how = status === 'canceled' ? 'was canceled' : 'FAILED'
+    screen.say(`The verification ${how}: nothing is known of the backup`)
     screen.say(plain(`  ${error.message}`))
   }
   screen.say(`  id          ${id}`)

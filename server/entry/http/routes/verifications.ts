@@ -4,6 +4,7 @@ import type { BackupId, StorageId, VerificationId } from '#shared/ids.ts'
 import { pageRequest } from '../../../core/page.ts'
 import type { Following } from '../../../flow/follow.ts'
 import { found, foundId } from '../../../flow/found.ts'
+import { cancelVerification } from '../../../flow/verifications/cancel-verification.ts'
 import {
   startVerification,
   type StartVerificationParts,
@@ -88,6 +89,20 @@ export const verificationRoutes =
         data: await found('verification', request.params.id, async (id: VerificationId) =>
           parts.verifying.verifications.get(callerOf(request), id),
         ),
+      }),
+    )
+    app.post(
+      '/v1/verifications/:id/cancel',
+      {
+        config: { scope: 'backup', problems: ['INVALID_STATE'] },
+        schema: {
+          summary: 'Cancel a verification',
+          params: IdParams,
+          response: { 200: one(Verification) },
+        },
+      },
+      async (request) => ({
+        data: await cancelVerification(parts.verifying, callerOf(request), request.params.id),
       }),
     )
     listRoute(app, parts)

@@ -14,7 +14,7 @@ export const followedVerifications = (db: Kysely<Schema>): Followable => ({
     if (row === undefined) return null
     return {
       at: positionOf(row),
-      over: row.status === 'completed' || row.status === 'failed',
+      over: row.status !== 'pending' && row.status !== 'running',
       progress: { status: row.status, ...progressIn(row.progress) },
     }
   },

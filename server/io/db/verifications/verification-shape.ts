@@ -73,7 +73,7 @@ export const shapeVerification = (row: VerificationRow): Verification => ({
   progress: progressIn(row.progress),
   result: resultIn(row.result),
   // Of an attempt that failed there is another one.
-  error: row.status === 'failed' ? reasonOf(row.error) : null,
+  error: row.status === 'failed' || row.status === 'canceled' ? reasonOf(row.error) : null,
   created_at: row.created_at.toISOString(),
   started_at: isoOrNull(row.started_at),
   completed_at: isoOrNull(row.completed_at),

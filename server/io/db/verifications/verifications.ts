@@ -165,6 +165,29 @@ const complete = async (
   })
 }
 
+/** Its claim ends with it: every statement of whoever works on it asks for `running`. */
+const cancel = async (
+  db: Kysely<Schema>,
+  [caller, entry]: readonly [Caller, Id<'audit entry'>],
+  id: VerificationId,
+): Promise<boolean> =>
+  db.transaction().execute(async (trx) => {
+    const seen = await visible(trx, caller).where('v.id', '=', id).executeTakeFirst()
+    if (seen === undefined) return false
+    const { rows } = await sql`
+      update verifications set status = 'canceled', completed_at = hf_now(), updated_at = hf_now(),
+        lease_until = null, checkpoint = null, error = ${reasonFor(fail('CANCELED'))}::jsonb
+      where id = ${id}::uuid and status in ('pending', 'running') returning id`.execute(trx)
+    if (rows.length === 0) return false
+    await noteStatus(trx, NAMES, id)
+    await audit(trx, [caller, entry], {
+      action: 'verification.canceled',
+      subject: ['backup', seen.backup_id],
+      details: { verification_id: id, level: seen.level },
+    })
+    return true
+  })
+
 /** Nothing holds them: they have never been claimed. */
 const expire = async (db: Kysely<Schema>): Promise<number> =>
   db.transaction().execute(async (trx) => {
@@ -211,6 +234,7 @@ export const verificationsIn = (db: Kysely<Schema>, parts: VerificationParts): V
     await settle(db, NAMES, [heldBy(held), values])
   },
   complete: async (held, result, progress) => complete(db, held, [result, progress]),
+  cancel: async (caller, id) => cancel(db, [caller, parts.makeId()], id),
   expire: async () => expire(db),
   startDue: async (limit) => startDue(db, () => parts.makeId<'verification'>(), limit),
 })

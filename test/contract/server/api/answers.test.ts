@@ -10,7 +10,7 @@ import { dataOf } from '../../../support/answers.ts'
 import { added, addJob, addProject, addServer, newId } from '../../../support/http-objects.ts'
 import { type PopulatedWorld, populatedWorld, storageAt } from '../../../support/populated-world.ts'
 import { file } from '../../../support/vault-place.ts'
-import { settledVerification } from '../../../support/verifying.ts'
+import { settledVerification, verifyByHand } from '../../../support/verifying.ts'
 
 let world: PopulatedWorld
 let walk: Walk
@@ -59,6 +59,11 @@ const WISHES: Readonly<Record<string, () => Promise<Wish>>> = {
   verifyBackup: async () => ({
     ids: { backups: (await world.open.backup([file('/checked', 'x')])).id },
   }),
+  // Nobody works on it, so it does not end by itself.
+  cancelVerification: async () => {
+    const { id } = await world.open.backup([file('/canceled', 'x')])
+    return { ids: { verifications: (await verifyByHand(world, id, 'full')).id } }
+  },
   getBackupFile: async () => Promise.resolve({ ids: { file_id: fileId('/d/one') } }),
 }
 

@@ -103,7 +103,7 @@ describe('an object', () => {
     const wrong: string[] = []
     let tried = 0
     for (const route of guarded().filter(hasBody)) {
-      // With a managed key nothing has to be opened, and a verification does not look at the request.
+      // With a managed key nothing has to be opened: a verification refuses the request by name, whatever it is.
       if (route.operation.operationId === 'verifyBackup') continue
       const good = goodBody(route.operation.operationId, walk.ids)
       const example = exampleOf(route)

@@ -59,6 +59,34 @@ describe('under a customer’s key a verification', () => {
     expect([error, result]).toEqual([null, expect.objectContaining({ status: 'passed', files: 1 })])
   })
 
+  test('is canceled at once while it waits; once it is over there is nothing to cancel', async () => {
+    const verification = String(dataOf(await ask(await request()))['id'])
+    const cancel = async (): ReturnType<typeof world.api.call> =>
+      world.api.call('POST', `/v1/verifications/${verification}/cancel`)
+    const canceled = await cancel()
+    expect(canceled.status).toBe(200)
+    expect(dataOf(canceled)).toMatchObject({
+      ...{ status: 'canceled', result: null, error: { code: 'CANCELED' } },
+      completed_at: expect.any(String),
+    })
+    const again = await cancel()
+    expect([again.status, errorOf(again).code]).toEqual([409, 'INVALID_STATE'])
+    expect(errorOf(again).details['status']).toBe('canceled')
+    const list = `/v1/storages/${world.storage}/verifications?status=canceled`
+    expect(dataOf(await world.api.call('GET', list))).toMatchObject([{ id: verification }])
+    // Nothing of it is in the way of another one.
+    const next = await ask(await request())
+    expect(next.status).toBe(202)
+    await world.api.call('POST', `/v1/verifications/${String(dataOf(next)['id'])}/cancel`)
+  })
+
+  test('refuses an open request at a level that opens nothing', async () => {
+    const answer = await world.api.call('POST', `/v1/backups/${id}/verify`, {
+      body: { level: 'full', open_request_id: await request() },
+    })
+    expect([answer.status, errorOf(answer).details['field']]).toEqual([400, 'open_request_id'])
+  })
+
   test('ends when that was not approved in its time', async () => {
     const asked = await request()
     const answer = await ask(asked)

@@ -6,6 +6,7 @@ import type { BackupId } from '#shared/ids.ts'
 import { KiB } from '#shared/units.ts'
 import { affected } from '../../../soak/flip-oracle.ts'
 import { dataOf } from '../../../support/answers.ts'
+import { namedBy, neededBy } from '../../../support/flip-verify.ts'
 import { seeded } from '../../../support/seeded.ts'
 import {
   type ReadingWorld,
@@ -77,26 +78,12 @@ const filesIn = ({ files }: WrittenBackup, no: number): string[] =>
     .map(({ test: one }) => `${one.dir === '/' ? '' : one.dir}/${one.name}`)
     .sort()
 
-/** Objects that a backup needs: everything that is written before it, and its own record. */
-const neededBy = ({ written }: { written: WrittenBackup }): Set<string> => {
-  const nos = [
-    ...written.files.flatMap(({ content, lists }) => [...content, ...lists]),
-    ...[written.segments, written.fence, written.table].flat().map(({ locator }) => locator),
-  ].map(([no]) => no)
-  const keys = [...new Set(nos)].map((no) => vault.writer.store.placed.get(no)!.key)
-  const own = [...vault.writer.objects.keys()].filter((key) => {
-    const kind = parseKey(key)?.kind
-    return kind === 'signer' || kind === 'key'
-  })
-  return new Set([...keys, ...own, written.key])
-}
-
 const keyOf = (kind: string): string =>
-  [...neededBy(newer)].find((key) => parseKey(key)?.kind === kind)!
+  [...neededBy(vault.writer, newer.written)].find((key) => parseKey(key)?.kind === kind)!
 
 describe('a verification of the objects', () => {
   test('sees every one of a good backup, and is kept by level', async () => {
-    const needed = neededBy(newer)
+    const needed = neededBy(vault.writer, newer.written)
     const bytes = [...needed].reduce((sum, key) => sum + vault.writer.objects.get(key)!.length, 0)
     for (const level of BYTES) {
       expect(await lastVerified(world, newer.id, level)).toBeNull()
@@ -202,61 +189,21 @@ describe('a verification of the objects', () => {
   })
 })
 
-/** What may happen to an object; `older` is one of its kind. */
-const DAMAGES: readonly (readonly [
-  name: string,
-  change: (bytes: Uint8Array, older: Uint8Array) => Uint8Array | null,
-])[] = [
-  ...[0, 20, 90, 200].map((at) => [`flip at ${at}`, flip(at)] as const),
-  ['flip in the middle', (bytes) => flip(Math.floor(bytes.length / 2))(bytes)],
-  ['flip at the end', (bytes) => flip(bytes.length - 1)(bytes)],
-  ['cut', (bytes) => bytes.slice(0, bytes.length - 7)],
-  ['lengthened', (bytes) => Buffer.concat([bytes, Buffer.alloc(5)])],
-  ['emptied', () => new Uint8Array(1)],
-  ['an older one replayed', (_, before) => before],
-  ['removed', () => null],
-]
-
 describe.each(['pack', 'tree', 'record', 'signer', 'key'])('a damaged %s', (kind) => {
+  // Whatever else may happen to it: test/flow/server/verify-damage.test.ts.
   test('is found by "full", and by "restore" with exactly the files concerned', async () => {
     const key = keyOf(kind)
-    const good = vault.writer.objects.get(key)!
-    const others = [...vault.writer.objects].filter(
-      ([one]) => one !== key && parseKey(one)?.kind === kind,
+    const bad = flip(vault.writer.objects.get(key)!.length - 1)(
+      Uint8Array.from(vault.writer.objects.get(key)!),
     )
-    // Of some kinds there is one only: then one of another kind lies in its place.
-    const before = others[0]?.[1] ?? vault.writer.objects.get(keyOf('pack'))!
-    for (const [name, change] of DAMAGES) {
-      const bad = change(Uint8Array.from(good), before)
-      await vault.spoil(key, bad === null ? null : () => bad)
-      const now = new Map(vault.writer.objects)
-      if (bad === null) now.delete(key)
-      else now.set(key, bad)
-      const full = await byHand('full', newer.id)
-      expect({ kind, name, status: full.result!.status }).toEqual({ kind, name, status: 'failed' })
-      const wanted = affected(
-        { writer: vault.writer, backups: [older.written, newer.written] },
-        newer.written,
-        now,
-      )
-      const restore = await byHand('restore', newer.id)
-      const named = namedBy(problemsOf(restore))
-      expect({ kind, name, named }).toEqual({ kind, name, named: [...wanted].sort() })
-    }
+    await vault.spoil(key, () => bad)
+    const now = new Map(vault.writer.objects).set(key, bad)
+    expect((await byHand('full', newer.id)).result!.status).toBe('failed')
+    const all = { writer: vault.writer, backups: [older.written, newer.written] }
+    const wanted = affected(all, newer.written, now)
+    const named = namedBy(newer.written, problemsOf(await byHand('restore', newer.id)))
+    expect(named.sort()).toEqual([...wanted].sort())
     await vault.heal(key)
     expect((await byHand('full', newer.id)).result!.status).toBe('passed')
   })
 })
-
-/** Every path of the backup that findings name or span. */
-const namedBy = (problems: readonly Finding[]): string[] => {
-  const paths = newer.written.files.map(
-    ({ test: one }) => `${one.dir === '/' ? '' : one.dir}/${one.name}`,
-  )
-  const spanned = ({ path, to }: Finding, one: string): boolean => {
-    if (path === null) return false
-    if (to === undefined) return path === one
-    return one >= path && (to === null || one < to)
-  }
-  return paths.filter((one) => problems.some((problem) => spanned(problem, one))).sort()
-}

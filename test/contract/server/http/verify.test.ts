@@ -18,7 +18,12 @@ import {
   type StoredVault,
 } from '../../../support/stored-vault.ts'
 import { directory, file, symlink } from '../../../support/vault-place.ts'
-import { lastVerified, settledVerification, verifyBackup } from '../../../support/verifying.ts'
+import {
+  lastVerified,
+  settledVerification,
+  verifyBackup,
+  verifyByHand,
+} from '../../../support/verifying.ts'
 
 let world: ReadingWorld
 beforeAll(async () => {
@@ -60,6 +65,18 @@ const flip =
     bytes[at]! ^= 1
     return bytes
   }
+
+/** What its stream of events tells until it closes. */
+const statusesOf = async (id: string): Promise<string[]> => {
+  const stream = await world.api.app.inject({
+    method: 'GET',
+    url: `/v1/verifications/${id}/events`,
+    headers: { authorization: `Bearer ${world.api.token}` },
+  })
+  return [...stream.body.matchAll(/event: status\ndata: (.*)/g)].map(
+    ([, data = '']) => (JSON.parse(data) as { status: string }).status,
+  )
+}
 
 describe('a verification', () => {
   let vault: StoredVault
@@ -238,15 +255,7 @@ describe('a verification', () => {
 
   test('is told as it goes on, to those who may see it', async () => {
     const { id: known } = await verify(id)
-    const stream = await world.api.app.inject({
-      method: 'GET',
-      url: `/v1/verifications/${known}/events`,
-      headers: { authorization: `Bearer ${world.api.token}` },
-    })
-    const statuses = [...stream.body.matchAll(/event: status\ndata: (.*)/g)].map(
-      ([, data = '']) => (JSON.parse(data) as { status: string }).status,
-    )
-    expect(statuses).toEqual(['pending', 'running', 'completed'])
+    expect(await statusesOf(known)).toEqual(['pending', 'running', 'completed'])
     const project = await world.api.call('POST', '/v1/projects', { body: { name: 'verify' } })
     const token = await addToken(world, { project: dataOf(project)['id'] as never })
     for (const url of [`/v1/verifications/${known}`, `/v1/verifications/${known}/events`])
@@ -270,6 +279,29 @@ describe('a verification', () => {
     const second = await ask({ level: 'restore' })
     expect([second.status, errorOf(second).code]).toEqual([409, 'OPERATION_IN_PROGRESS'])
     await world.database.db.deleteFrom('verifications').where('status', '=', 'running').execute()
+  })
+
+  test('is canceled while it is worked on: whoever does so notes nothing any more', async () => {
+    const { id: fresh } = await vault.backup([file('/canceled', 'x'), ...entries])
+    const { id, turn } = await verifyByHand(world, fresh, 'full')
+    expect((await turn(0)).status).toBe('running')
+    const answer = await world.api.call('POST', `/v1/verifications/${id}/cancel`)
+    expect([answer.status, dataOf(answer)['status']]).toEqual([200, 'canceled'])
+    await expect(turn(3_600_000)).rejects.toMatchObject({ code: 'LEASE_LOST' })
+    const shown = dataOf(await world.api.call('GET', `/v1/verifications/${id}`))
+    expect(shown).toMatchObject({ status: 'canceled', result: null, error: { code: 'CANCELED' } })
+    expect(await lastVerified(world, fresh, 'full')).toBeNull()
+    expect(await statusesOf(id)).toEqual(['canceled'])
+    // It holds nothing back.
+    expect((await world.api.call('DELETE', `/v1/backups/${fresh}`)).status).toBe(204)
+  })
+
+  test('needs no open request where the control plane has the key, and refuses one by name', async () => {
+    const answer = await world.api.call('POST', `/v1/backups/${id}/verify`, {
+      body: { level: 'restore', open_request_id: newId() },
+    })
+    expect([answer.status, errorOf(answer).code]).toEqual([400, 'VALIDATION_FAILED'])
+    expect(errorOf(answer).details['field']).toBe('open_request_id')
   })
 
   test('is nobody else’s', async () => {
