@@ -69,7 +69,8 @@ export const renewLeases = async (
     if (run === null) continue
     mine.push({ of: one.of, run })
     const lease_seconds = parts.timing.lease / SECOND
-    renewed.push({ run: one.of.id, epoch: run.epoch, lease_seconds })
+    const paused = 'paused' in run && run.paused !== null ? { paused: true } : {}
+    renewed.push({ run: one.of.id, epoch: run.epoch, lease_seconds, ...paused })
   }
   const kept = new Set(renewed.map(({ run }) => run))
   const lost = [...listed].filter((run) => !kept.has(run))

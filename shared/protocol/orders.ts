@@ -46,6 +46,19 @@ export const BackupCancel = Type.Object({
   ...ofRun,
 })
 
+/** The run is to wait where it is, and to go on; `leases` says the same again. */
+export const BackupPause = Type.Object({
+  type: Type.Literal('backup.pause'),
+  ...envelope,
+  ...ofRun,
+})
+
+export const BackupResume = Type.Object({
+  type: Type.Literal('backup.resume'),
+  ...envelope,
+  ...ofRun,
+})
+
 /** A block of fresh pack numbers: `first` to `first + count - 1`. */
 export const NumbersGiven = Type.Object({
   type: Type.Literal('numbers.given'),
@@ -107,7 +120,15 @@ export const BackupSettled = Type.Object({
 export const Leases = Type.Object({
   type: Type.Literal('leases'),
   ...envelope,
-  renewed: list(Type.Object({ ...ofRun, lease_seconds: whole }), 100),
+  renewed: list(
+    Type.Object({
+      ...ofRun,
+      lease_seconds: whole,
+      /** Left out: it is not paused. */
+      paused: Type.Optional(Type.Boolean()),
+    }),
+    100,
+  ),
   lost: list(id, 100),
 })
 
@@ -121,6 +142,8 @@ export const RequestFailed = Type.Object({
 export const ORDERS = {
   'backup.start': BackupStart,
   'backup.cancel': BackupCancel,
+  'backup.pause': BackupPause,
+  'backup.resume': BackupResume,
   'numbers.given': NumbersGiven,
   'grants.given': GrantsGiven,
   'objects.confirmed': ObjectsConfirmed,

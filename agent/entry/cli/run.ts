@@ -138,7 +138,7 @@ const obeyOf = (parts: RunParts, self: Self, link: Link, { hear }: Watch): Obey 
     },
     pinned: (vault) => pinnedFor(self.identity, vault),
     beyond: parts.guard.backup,
-    backup: async (order, ofRun, stop) => {
+    backup: async (order, ofRun, stop, brake) => {
       const { organizationKey } = self
       const backup: BackupParts = {
         fs: parts.fs(),
@@ -150,6 +150,7 @@ const obeyOf = (parts: RunParts, self: Self, link: Link, { hear }: Watch): Obey 
         signer,
         organizationKey,
         host,
+        brake,
       }
       await runBackup(backup, order, ofRun, stop)
     },

@@ -21,12 +21,13 @@ const vectorsIn = (name: string): Vectors =>
   JSON.parse(
     readFileSync(new URL(`../../vectors/v1/${name}.json`, import.meta.url), 'utf8'),
   ) as Vectors
-const [frozen, added] = [vectorsIn('messages'), vectorsIn('messages-added')]
+const files = ['messages', 'messages-added', 'messages-pace'].map(vectorsIn)
+const all = (family: keyof Vectors): string[] => files.flatMap((file) => file[family])
 const vectors: Vectors = {
-  greetings: [...frozen.greetings, ...added.greetings],
-  introductions: [...frozen.introductions, ...added.introductions],
-  orders: [...frozen.orders, ...added.orders],
-  reports: [...frozen.reports, ...added.reports],
+  greetings: all('greetings'),
+  introductions: all('introductions'),
+  orders: all('orders'),
+  reports: all('reports'),
 }
 
 const families: readonly [keyof Vectors, object, (frame: string) => Decoded<Message>][] = [
