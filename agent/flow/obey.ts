@@ -11,9 +11,13 @@ export type ObeyParts = BackupParts &
     readonly log: Log
     /** Resolves when everything told so far has been sent. */
     readonly drained: () => Promise<void>
+    readonly keep: Keep
     /** Signs what a key holder must see (PROTOCOL.md, `open.prove`). */
     readonly prove: (order: Orders['open.prove']) => void
   }
+
+/** What the answer to a heartbeat says of this machine, and not of a run. */
+export type Keep = (said: Pick<Orders['leases'], 'limits' | 'priority'>) => void
 
 /** What the link hands over. */
 export type RunOrder = Orders[
@@ -157,12 +161,16 @@ export const createObey = (parts: ObeyParts): Obey => {
     },
     runs: work.runs,
     epochOf: work.epochOf,
-    leases: ({ renewed, lost }) => {
+    leases: ({ renewed, lost, limits, priority }) => {
       for (const { run, epoch, paused } of renewed) {
         work.renew(run, epoch)
         work.hold(run, paused ?? false)
       }
       for (const run of lost) work.lose(run, fail('LEASE_LOST', { run }))
+      parts.keep({
+        ...(limits === undefined ? {} : { limits }),
+        ...(priority === undefined ? {} : { priority }),
+      })
     },
     stop: async () => {
       shared.stopping = true

@@ -40,6 +40,7 @@ const callsOf = (loaded: Koffi): Calls => {
     utimensat: call('int utimensat(int dir, void *file, void *times, int flags)'),
     chmod: call('int fchmodat(int dir, void *file, uint32_t mode, int flags)'),
     seek: call('int64_t lseek(int file, int64_t offset, int whence)'),
+    system: call('int64_t syscall(int64_t number, int64_t a, int64_t b, int64_t c)'),
     errno: () => loaded.errno(),
   }
 }
@@ -56,6 +57,7 @@ type Calls = {
   readonly utimensat: Call
   readonly chmod: Call
   readonly seek: Call
+  readonly system: Call
   readonly errno: () => number
 }
 
@@ -90,6 +92,10 @@ const nativeOf = (calls: Calls): Native => ({
   ...writingOf(calls),
   nextData: (fd, from) => seek(calls, { fd, from, whence: SEEK_DATA }),
   nextHole: (fd, from) => seek(calls, { fd, from, whence: SEEK_HOLE }),
+  setDiskPriority: (thread, value) => {
+    const number = IOPRIO_SET.get(process.arch)
+    if (number !== undefined) calls.system(number, IOPRIO_WHO_PROCESS, thread, value)
+  },
 })
 
 type Seek = { readonly fd: number; readonly from: number; readonly whence: number }
@@ -184,6 +190,13 @@ const writingOf = (
     },
   }
 }
+
+/** The C library has no name for this one. */
+const IOPRIO_SET: ReadonlyMap<string, number> = new Map([
+  ['x64', 251],
+  ['arm64', 30],
+])
+const IOPRIO_WHO_PROCESS = 1
 
 /** Null where the package is not there, does not load, or the system is another one. */
 export const loadNative = (load: () => unknown = required): Native | null => {

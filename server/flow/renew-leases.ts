@@ -74,7 +74,9 @@ export const renewLeases = async (
   }
   const kept = new Set(renewed.map(({ run }) => run))
   const lost = [...listed].filter((run) => !kept.has(run))
-  link.send({ type: 'leases', id: freshId(parts), re: report.id, renewed, lost })
+  const { priority, ...limits } = await parts.agents.settings(link.server)
+  const id = freshId(parts)
+  link.send({ type: 'leases', id, re: report.id, renewed, lost, limits, priority })
   for (const one of mine) remindOfCancel(parts, link, one)
   for (const one of held) if (!listed.has(one.of.id)) await absent(parts, [link, one], stop)
   return null

@@ -1,4 +1,5 @@
 /** Control plane → agent, once the connection is open. Each type has a heading in PROTOCOL.md. */
+import { Limits } from '../limits.ts'
 import { type Static, Type } from '../schema.ts'
 import { base64url, envelope, id, list, ofRun, problem, recipients, text, whole } from './fields.ts'
 import { RESTORE_ORDERS } from './restore-orders.ts'
@@ -130,6 +131,9 @@ export const Leases = Type.Object({
     100,
   ),
   lost: list(id, 100),
+  /** Left out: none. */
+  limits: Type.Optional(Limits),
+  priority: Type.Optional(Type.Union([Type.Literal('low'), Type.Literal('normal')])),
 })
 
 /** The request in `re` was not done. */

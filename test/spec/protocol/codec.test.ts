@@ -42,6 +42,8 @@ const okOf = (decoded: Decoded<Message>): Message => {
   throw new Error(decoded.refused)
 }
 
+const OPTIONAL = ['re', 'organization', 'vaults', 'server_name', 'limits', 'priority']
+
 describe.each(families)('%s', (name, family, decode) => {
   const frames = vectors[name]
 
@@ -63,7 +65,7 @@ describe.each(families)('%s', (name, family, decode) => {
       const message = JSON.parse(frame) as Record<string, unknown>
       for (const field of Object.keys(message)) {
         const { [field]: before, ...without } = message
-        if (!['re', 'organization', 'vaults', 'server_name'].includes(field))
+        if (!OPTIONAL.includes(field))
           expect(decode(JSON.stringify(without))).toHaveProperty('refused')
         for (const other of [null, true, -1, 1.5, 2 ** 53, 'x'.repeat(9000), [[]], {}])
           if (typeof other !== typeof before || field === 'id')

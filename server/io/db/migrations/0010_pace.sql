@@ -12,3 +12,7 @@ create trigger backups_progress before update of status, progress, paused_at on 
   for each row when (old.status is distinct from new.status or old.progress is distinct from new.progress
     or old.paused_at is distinct from new.paused_at)
   execute function hf_count_progress();
+
+-- What somebody said of a server's settings, and when; defaults are the program's.
+alter table servers add column settings jsonb not null default '{}';
+alter table servers add column settings_at timestamptz;

@@ -35,7 +35,11 @@ describe('a running backup', () => {
     const start = await startRun(parts, world, agent)
     const of = backupRun(start.run as BackupId)
     await parts.runs.change(of, (run, now) => step(run, { kind: 'pause', now, until: now + DAY }))
-    expect((await agent.beat(runOf(start))).renewed).toMatchObject([{ epoch: 1, paused: true }])
+    expect(await agent.beat(runOf(start))).toMatchObject({
+      renewed: [{ epoch: 1, paused: true }],
+      limits: { upload_limit: null },
+      priority: 'low',
+    })
     // Its deadline stands still, it may be detached and presented, and its agent may lose it altogether.
     await database.advanceClock(23 * HOUR)
     await settleLeases(parts, stop)
