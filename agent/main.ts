@@ -14,6 +14,7 @@ import { exitOf, readStatusOf, statusOptions } from './entry/cli/status.ts'
 import { statusJson, statusText } from './entry/cli/status-text.ts'
 import { type Allow, formatPolicy } from './core/policy.ts'
 import { createGuard } from './flow/guard.ts'
+import { createThrottling } from './flow/throttle.ts'
 import { machineFacts } from './io/facts.ts'
 import { httpPut } from './io/http-put.ts'
 import { isLocked, lockFolder } from './io/lock.ts'
@@ -21,6 +22,7 @@ import { lineLog } from './io/log.ts'
 import { boundMemory } from './io/memory.ts'
 import { nodeFileSystem } from './io/node-fs.ts'
 import { policyFile, trustOf, writePolicy } from './io/policy-file.ts'
+import { ownPriority } from './io/priority.ts'
 import { openWorld, restoreWorld } from './io/restore-world.ts'
 import { stateFolder } from './io/state-folder.ts'
 import { askStatus, statusSocket } from './io/status-socket.ts'
@@ -83,7 +85,8 @@ const run: Command = async (args, config, stop) => {
   const guard = createGuard(policiesIn(policy, null))
   const lock = await lockFolder(folder)
   boundMemory()
-  const put = httpPut(config.patience)
+  const throttling = createThrottling(systemClock)
+  const put = httpPut(config.patience, throttling.upload)
   try {
     const parts = {
       state: stateFolder(folder),
@@ -93,6 +96,8 @@ const run: Command = async (args, config, stop) => {
       dial: dialWebSocket,
       patience: config.patience,
       upload: put.upload,
+      throttling,
+      priority: ownPriority(lineLog(config.logLevel)),
       sealers: poolOf(config.threads),
       fs: nodeFileSystem,
       restoring: restoreWorld(config.threads),
@@ -133,7 +138,7 @@ const showPolicy: Command = async (args, config) => {
 const open: Command = async (args, _config, stop) => {
   // Who reads the output may have had enough (`| head`).
   process.stdout.once('error', () => process.exit(141))
-  boundNursery()
+  boundMemory()
   return await openCommand(args, openWorld(), {
     out: (text) => process.stdout.write(text),
     err: (text) => process.stderr.write(text),
@@ -148,7 +153,7 @@ const open: Command = async (args, _config, stop) => {
 /** Everything on standard input; the result goes to the third descriptor, which the parent has opened. */
 const handed: Command = async (_args, _config, stop) => {
   process.stdout.once('error', () => process.exit(141))
-  boundNursery()
+  boundMemory()
   const world = { ...openWorld(), random: systemRandom }
   return await handedCommand(readFileSync(0, 'utf8'), world, {
     out: (text) => process.stdout.write(text),

@@ -47,6 +47,7 @@ import type { Page as CommitPage, planIntervals, Staged } from './core/commit.ts
 import type { Ask, Decisions, Scope as GrantScope } from './core/grant.ts'
 import type { Page, PageRequest } from './core/page.ts'
 import type { JobDefinition, NewBackup, NewEnrollment, NewOrganization } from './core/wishes.ts'
+import type { AgentSettings } from './ports/server-settings.ts'
 import type { UploadStore } from './ports/uploads.ts'
 
 export type Tokens = {
@@ -195,6 +196,8 @@ export type Agents = {
   ): Promise<{ readonly joined: boolean; readonly known: number }>
   /** Notes a sign of life; `false` when a newer connection has taken over, or the server was revoked. */
   seen(server: ServerId, joins: number): Promise<boolean>
+  /** What its agent is to keep to. */
+  settings(server: ServerId): Promise<AgentSettings>
   /** The connection is gone: the server is offline unless a newer one exists. */
   left(server: ServerId, joins: number): Promise<void>
   /** Servers that have said nothing for `span` are offline: their replica died with them. */

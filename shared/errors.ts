@@ -147,6 +147,10 @@ export const CATALOGUE = {
     'The run took longer than is allowed.',
     'Raise the timeout of the job, or back up or restore less at once.',
   ]),
+  PAUSED_TOO_LONG: entry(409, 1, 'later', [
+    'The run was paused for longer than is allowed.',
+    'Start it again; what a backup has uploaded is not sent twice.',
+  ]),
   AGENT_REVOKED: entry(409, 4, 'after-change', [
     'The agent of server {server} was revoked while it worked on this.',
     'Enrol that machine with a new enrolment token, then start again.',

@@ -21,6 +21,8 @@ export type Board = {
   start(ordered: Ordered, at: Ms): boolean
   /** `answer`: null before there is one, and of what has none. Says how a run ended, once. */
   said(report: Report, answer: Order | null, at: Ms): Ended | null
+  /** It is paused, or goes on. */
+  hold(run: string, paused: boolean): void
   /** It is not this agent's any more. */
   lost(run: string, at: Ms): Ended | null
   /** Forgets all others. */
@@ -35,6 +37,7 @@ type Held = {
   files: number
   bytes: number
   over: boolean
+  paused: boolean
 }
 
 type Verdict = { readonly status: Ending; readonly problem: Last['problem'] }
@@ -90,6 +93,7 @@ export const createBoard = (): Board => {
         files: 0,
         bytes: 0,
         over: false,
+        paused: false,
       })
       return true
     },
@@ -100,18 +104,23 @@ export const createBoard = (): Board => {
       const verdict = verdictOf(report, answer)
       return verdict === null ? null : end(one, verdict, at)
     },
+    hold: (run, paused) => {
+      const one = held.get(run)
+      if (one !== undefined) one.paused = paused
+    },
     lost: (run, at) => end(held.get(run), { status: 'lost', problem: null }, at),
     keep: (runs) => {
       const kept = new Set(runs.map(({ run }) => run))
       for (const run of held.keys()) if (!kept.has(run)) held.delete(run)
     },
     runs: () =>
-      [...held.values()].map(({ ordered, began, phase, files, bytes }) => ({
+      [...held.values()].map(({ ordered, began, phase, files, bytes, paused }) => ({
         ...ordered,
         began,
         phase,
         files,
         bytes,
+        ...(paused ? { paused } : {}),
       })),
   }
 }

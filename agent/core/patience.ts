@@ -47,6 +47,7 @@ const OF_THE_RUN: ReadonlySet<ErrorCode> = new Set([
   'LEASE_LOST',
   'RUN_LOST',
   'RUN_TOO_LONG',
+  'PAUSED_TOO_LONG',
   'UPLOAD_FAILED',
   'AGENT_STOPPED',
   'CONTROL_PLANE_SILENT',

@@ -4,14 +4,26 @@
  */
 import { fail, type Failure } from '#shared/errors.ts'
 import { type Bytes, isDir } from '#shared/format/tree-order.ts'
+import { LEAST_LIMIT, type Speeds } from '#shared/limits.ts'
 import { parser, Type } from '#shared/schema.ts'
 import { normalise } from './sources.ts'
 
 const paths = Type.Array(Type.String({ minLength: 1, maxLength: 4096 }), { maxItems: 1000 })
 
+/** Bytes a second. */
+const speed = Type.Optional(
+  Type.Integer({ minimum: LEAST_LIMIT, maximum: Number.MAX_SAFE_INTEGER }),
+)
+
 /** As it is written: JSON, in which lines that begin with `//` are for people. */
 const PolicyFile = Type.Object(
-  { version: Type.Literal(1), sources: paths, restores: paths },
+  {
+    version: Type.Literal(1),
+    sources: paths,
+    restores: paths,
+    upload_limit: speed,
+    download_limit: speed,
+  },
   { additionalProperties: false },
 )
 
@@ -23,6 +35,8 @@ export type Policy = {
   readonly file: string
   readonly sources: readonly Bytes[]
   readonly restores: readonly Bytes[]
+  /** What no limit of the control plane is above; null: nothing. */
+  readonly ceiling: Speeds
 }
 
 export const unusable = (file: string, problem: string): Failure =>
@@ -58,8 +72,9 @@ export const parsePolicy = (file: string, text: string): Policy => {
       if (root === null) throw unusable(file, `"${path}" is not an absolute path without ".."`)
       return root
     })
-  const { sources, restores } = parsed.ok
-  return { file, sources: rootsOf(sources), restores: rootsOf(restores) }
+  const { sources, restores, upload_limit: upload, download_limit: download } = parsed.ok
+  const ceiling = { upload: upload ?? null, download: download ?? null }
+  return { file, sources: rootsOf(sources), restores: rootsOf(restores), ceiling }
 }
 
 /** What a new policy names, as text. */

@@ -26,6 +26,8 @@ const RunNow = Type.Object({
   /** Files and bytes of the sources looked at, or restored, so far. */
   files: whole,
   bytes: whole,
+  /** Somebody paused it. */
+  paused: Type.Optional(Type.Boolean()),
 })
 export type RunNow = Static<typeof RunNow>
 

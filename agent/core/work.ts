@@ -1,5 +1,6 @@
 /** Which runs this agent has, under which epoch, and what becomes of an order for one. */
 import { fail } from '#shared/errors.ts'
+import { type Brake, createBrake } from './brake.ts'
 
 export type Decision =
   | { readonly do: 'start' }
@@ -7,8 +8,12 @@ export type Decision =
   | { readonly do: 'again' }
   | { readonly do: 'refuse'; readonly problem: Error }
 
-/** When to end a run, and when not even its end can be said any more. */
-export type Signals = { readonly stop: AbortSignal; readonly gone: AbortSignal }
+/** When to end a run, when not even its end can be said any more, and when it is to wait where it is. */
+export type Signals = {
+  readonly stop: AbortSignal
+  readonly gone: AbortSignal
+  readonly brake: Brake
+}
 
 export type Work = {
   /** `objection`: why this agent does not do it at all; asked only of what is new. */
@@ -17,6 +22,8 @@ export type Work = {
   add(run: string, epoch: number): Signals
   renew(run: string, epoch: number): void
   stop(run: string, why: Error): void
+  /** It waits where it is, or goes on. */
+  hold(run: string, paused: boolean): void
   /** It is somebody else's now: it stops, and says nothing more. */
   lose(run: string, why: Error): void
   remove(run: string): void
@@ -27,9 +34,25 @@ export type Work = {
 /** Runs of all kinds that wait behind one another; a heartbeat lists at most a hundred. */
 const MOST = 100
 
-type Held = { epoch: number; readonly end: AbortController; readonly gone: AbortController }
+type Held = {
+  epoch: number
+  readonly end: AbortController
+  readonly gone: AbortController
+  readonly brake: Brake
+}
 
-const signalsOf = ({ end, gone }: Held): Signals => ({ stop: end.signal, gone: gone.signal })
+const newHeld = (epoch: number): Held => ({
+  epoch,
+  end: new AbortController(),
+  gone: new AbortController(),
+  brake: createBrake(),
+})
+
+const signalsOf = ({ end, gone, brake }: Held): Signals => ({
+  stop: end.signal,
+  gone: gone.signal,
+  brake,
+})
 
 export const createWork = (): Work => {
   const held = new Map<string, Held>()
@@ -46,8 +69,7 @@ export const createWork = (): Work => {
       return { do: 'start' }
     },
     add: (run, epoch) => {
-      const there = held.get(run)
-      const entry = there ?? { epoch, end: new AbortController(), gone: new AbortController() }
+      const entry = held.get(run) ?? newHeld(epoch)
       entry.epoch = epoch
       held.set(run, entry)
       return signalsOf(entry)
@@ -57,6 +79,7 @@ export const createWork = (): Work => {
       if (entry !== undefined) entry.epoch = epoch
     },
     stop: (run, why) => held.get(run)?.end.abort(why),
+    hold: (run, paused) => held.get(run)?.brake.set(paused),
     lose: (run, why) => {
       const entry = held.get(run)
       entry?.end.abort(why)

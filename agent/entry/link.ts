@@ -21,6 +21,8 @@ type RunOrder = Orders[(typeof RUN_ORDERS)[number]]
 const RUN_ORDERS = [
   'backup.start',
   'backup.cancel',
+  'backup.pause',
+  'backup.resume',
   'restore.start',
   'restore.cancel',
   'open.prove',

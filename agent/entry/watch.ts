@@ -74,6 +74,8 @@ export const createWatch = (parts: Parts): Watch => {
     over: (worker) => ({
       order: (order) => {
         if (order.type === 'backup.start' || order.type === 'restore.start') take(order)
+        if (order.type === 'backup.pause' || order.type === 'backup.resume')
+          board.hold(order.run, order.type === 'backup.pause')
         worker.order(order)
       },
       runs: () => {
@@ -83,6 +85,7 @@ export const createWatch = (parts: Parts): Watch => {
       },
       leases: (leases) => {
         for (const run of leases.lost) note(board.lost(run, world.clock.now()))
+        for (const { run, paused } of leases.renewed) board.hold(run, paused ?? false)
         worker.leases(leases)
       },
     }),

@@ -6,6 +6,7 @@ import type { BackupStart } from '#shared/protocol/orders.ts'
 import { fail } from '#shared/errors.ts'
 import type { Bytes } from '#shared/format/tree-order.ts'
 import type { VaultKeys } from '#shared/format/vault-secret.ts'
+import type { Brake } from '../core/brake.ts'
 import { createLedger, type Uses } from '../core/live.ts'
 import { showBytes } from '../core/open-show.ts'
 import type { Patience } from '../core/patience.ts'
@@ -42,6 +43,8 @@ export type BackupParts = {
   readonly signer: SigningKey
   readonly organizationKey: string
   readonly host: RecordHost
+  /** On while the run is paused. */
+  readonly brake: Brake
 }
 
 /** `commit.missing` may name packs so often; each time they are written anew from the sources. */
@@ -139,7 +142,8 @@ const walk = async (run: Run, pass: Pass): Promise<Pick<WalkResult, 'fence' | 'c
       if (lineUp.full) reader.flush()
       await lineUp.room()
     }
-    await drive(run, scanner, [reader.room, segments.room, lineUpRoom])
+    const paused = async (): Promise<void> => await run.brake.off(crew.stop)
+    await drive(run, scanner, [paused, reader.room, segments.room, lineUpRoom])
     await reader.idle()
     refuseNothing(pass, lost)
     lineUp.end()

@@ -1,4 +1,5 @@
 /** The local policy against what is asked: asked when an order comes, and again when it is carried out. */
+import type { Speeds } from '#shared/limits.ts'
 import { type Bytes, isDir } from '#shared/format/tree-order.ts'
 import type { BackupStart } from '#shared/protocol/orders.ts'
 import { showBytes } from '../core/open-show.ts'
@@ -13,9 +14,12 @@ export type Guard = {
   readonly backup: (order: Pick<BackupStart, 'sources'>) => Error | null
   /** Why nothing is restored to this path, which is text; null where it is. */
   readonly restore: (path: string) => Error | null
+  /** What is never sent or fetched faster; the last that could be read. */
+  readonly ceiling: () => Speeds
 }
 
 export const createGuard = (policies: Policies): Guard => {
+  let ceiling: Speeds = { upload: null, download: null }
   const objection = (kind: Kind, paths: Iterable<Bytes>): Error | null => {
     try {
       const policy = policies.read()
@@ -29,6 +33,14 @@ export const createGuard = (policies: Policies): Guard => {
   }
   return {
     backup: ({ sources }) => objection('source', planWalk(sources).roots.keys()),
+    ceiling: () => {
+      try {
+        ;({ ceiling } = policies.read())
+      } catch {
+        // Whatever is asked for meanwhile is refused with the reason.
+      }
+      return ceiling
+    },
     restore: (path) => objection('restore', [normalise(path) ?? bytesOf(path)]),
   }
 }

@@ -4,6 +4,7 @@ import { recipientsFingerprint } from '#shared/format/keys.ts'
 import type { BackupStart } from '#shared/protocol/orders.ts'
 import type { Reports } from '#shared/protocol/reports.ts'
 import type { RestoreStart } from '#shared/protocol/restore-orders.ts'
+import type { Brake } from '../core/brake.ts'
 import { amountsOf, failedIn, newRestoreTally, type RestoreTally } from '../core/restore-tally.ts'
 import type { Signals } from '../core/work.ts'
 import type { RunLink } from '../ports.ts'
@@ -32,7 +33,12 @@ export type BackupParts = {
   readonly pinned: (vault: string) => string | null
   /** Why the local policy does not let this machine be backed up so; null where it does. */
   readonly beyond: (order: BackupStart) => Error | null
-  readonly backup: (order: BackupStart, link: RunLink, stop: AbortSignal) => Promise<void>
+  readonly backup: (
+    order: BackupStart,
+    link: RunLink,
+    stop: AbortSignal,
+    brake: Brake,
+  ) => Promise<void>
 }
 
 export type RestoreRun = {
@@ -76,12 +82,12 @@ export const backups = ({ linkFor, pinned, beyond, backup }: BackupParts): Kind<
   accept: ({ run }) => linkFor(run).tell('backup.accepted', {}),
   refuse: ({ run }, problem) =>
     linkFor(run).tell('backup.refused', { problem: problemFrom(problem) }),
-  run: async (order, { stop, turn }) => {
+  run: async (order, { stop, brake, turn }) => {
     await turn()
     // It may have waited long behind others, and links may have been turned elsewhere since.
     const late = beyond(order)
     if (late !== null) throw late
-    await backup(order, linkFor(order.run), stop)
+    await backup(order, linkFor(order.run), stop, brake)
   },
   ended: async ({ run }, error, gone) => {
     const problem = problemFrom(error)

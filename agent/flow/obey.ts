@@ -11,13 +11,23 @@ export type ObeyParts = BackupParts &
     readonly log: Log
     /** Resolves when everything told so far has been sent. */
     readonly drained: () => Promise<void>
+    readonly keep: Keep
     /** Signs what a key holder must see (PROTOCOL.md, `open.prove`). */
     readonly prove: (order: Orders['open.prove']) => void
   }
 
+/** What the answer to a heartbeat says of this machine, and not of a run. */
+export type Keep = (said: Pick<Orders['leases'], 'limits' | 'priority'>) => void
+
 /** What the link hands over. */
 export type RunOrder = Orders[
-  'backup.start' | 'backup.cancel' | 'restore.start' | 'restore.cancel' | 'open.prove']
+  | 'backup.start'
+  | 'backup.cancel'
+  | 'backup.pause'
+  | 'backup.resume'
+  | 'restore.start'
+  | 'restore.cancel'
+  | 'open.prove']
 
 export type Obey = {
   order(order: RunOrder): void
@@ -50,15 +60,19 @@ const release = ({ work, leaving, drained }: Shared, run: string): void => {
   leaving.add(left)
 }
 
-/** The last word of a run that did not come to its end. Who does not answer to it has his reasons. */
+/**
+ * The last word of a run that did not come to its end. Who does not answer to it has his reasons. A paused run outlives the
+ * agent: it is offered anew when it is resumed (PROTOCOL.md, `backup.pause`).
+ */
 const giveUp = async <S extends Start>(
   { log }: Shared,
   kind: Kind<S>,
-  [order, error, gone]: readonly [S, unknown, AbortSignal],
+  [order, error, { gone, brake }]: readonly [S, unknown, Signals],
 ): Promise<void> => {
   const code = error instanceof Failure ? error.code : 'INTERNAL_AGENT'
+  const isKept = code === 'AGENT_STOPPED' && brake.on.aborted
   log.error({ run: order.run, code, problem: problemOf(error) }, `the ${kind.word} was given up`)
-  if (code === 'LEASE_LOST') return
+  if (code === 'LEASE_LOST' || isKept) return
   try {
     await kind.ended(order, error, gone)
   } catch (unheard) {
@@ -85,13 +99,14 @@ const unless = async (stop: AbortSignal, waited: Promise<void>): Promise<void> =
 const perform = async <S extends Start>(
   shared: Shared,
   { kind, last }: Lane<S>,
-  [order, { stop, gone }]: readonly [S, Signals],
+  [order, signals]: readonly [S, Signals],
 ): Promise<void> => {
+  const { stop } = signals
   try {
-    await kind.run(order, { stop, gone, turn: async () => await unless(stop, last) })
+    await kind.run(order, { ...signals, turn: async () => await unless(stop, last) })
     shared.log.info({ run: order.run }, `the ${kind.word} is done`)
   } catch (error) {
-    await giveUp(shared, kind, [order, stop.aborted ? stop.reason : error, gone])
+    await giveUp(shared, kind, [order, stop.aborted ? stop.reason : error, signals])
   } finally {
     release(shared, order.run)
   }
@@ -135,6 +150,10 @@ export const createObey = (parts: ObeyParts): Obey => {
         case 'restore.cancel':
           work.stop(order.run, fail('CANCELED'))
           break
+        case 'backup.pause':
+        case 'backup.resume':
+          work.hold(order.run, order.type === 'backup.pause')
+          break
         case 'open.prove':
           parts.prove(order)
           break
@@ -142,9 +161,16 @@ export const createObey = (parts: ObeyParts): Obey => {
     },
     runs: work.runs,
     epochOf: work.epochOf,
-    leases: ({ renewed, lost }) => {
-      for (const { run, epoch } of renewed) work.renew(run, epoch)
+    leases: ({ renewed, lost, limits, priority }) => {
+      for (const { run, epoch, paused } of renewed) {
+        work.renew(run, epoch)
+        work.hold(run, paused ?? false)
+      }
       for (const run of lost) work.lose(run, fail('LEASE_LOST', { run }))
+      parts.keep({
+        ...(limits === undefined ? {} : { limits }),
+        ...(priority === undefined ? {} : { priority }),
+      })
     },
     stop: async () => {
       shared.stopping = true

@@ -3,6 +3,7 @@ import { fail } from '#shared/errors.ts'
 import type { Grant } from '#shared/protocol/orders.ts'
 import { MINUTE } from '#shared/units.ts'
 import { chanceFrom, delayOf, REUPLOAD } from '../core/backoff.ts'
+import type { Brake } from '../core/brake.ts'
 import type { Patience } from '../core/patience.ts'
 import { isOver, type Trouble, troubleAfter } from '../core/trouble.ts'
 import type { Outgoing, Upload, World } from '../ports.ts'
@@ -15,6 +16,7 @@ export type PutParts = {
   readonly patience: Patience
   readonly grants: Batcher<Outgoing, Grant>
   readonly pace: Pace
+  readonly brake: Brake
   /** A line for the log of the run. */
   readonly say: (text: string) => void
   readonly stop: AbortSignal
@@ -31,21 +33,24 @@ const TOLD_EACH = 10
 /**
  * 412 means that an earlier try arrived, which the control plane will look at. `UPLOAD_FAILED`, with the store's words,
  * when the patience is over. What an ETag says is for the control plane to compare: stores that encrypt give ones that
- * look like an MD5 and are none, and the body's SHA-256 is signed into the grant.
+ * look like an MD5 and are none, and the body's SHA-256 is signed into the grant. A pause breaks it off; that is no failure.
  */
 export const putUntilStored = async (parts: PutParts, object: Outgoing): Promise<Put> => {
-  const { upload, world, patience, grants, pace, say, stop } = parts
+  const { upload, world, patience, grants, pace, brake, say, stop } = parts
   const { clock, random, log } = world
   let trouble: Trouble | null = null
   let grant = await grants.add(object)
   for (let attempt = 1; ; attempt += 1) {
+    await brake.off(stop)
     if (grant.expires_at - clock.now() < GRANT_MARGIN && attempt > 1)
       grant = await grants.add(object)
-    const outcome = await upload(grant, object.bytes, stop)
+    const { on } = brake
+    const outcome = await upload(grant, object.bytes, AbortSignal.any([stop, on]))
     if (outcome.done !== 'failed') pace.wentWell()
     if (outcome.done === 'stored') return { grant, etag: outcome.etag }
     if (outcome.done === 'exists') return { grant, etag: '' }
     stop.throwIfAborted()
+    if (on.aborted) continue
     if (outcome.slow) pace.slowDown()
     const { key } = grant
     log.warn({ key, attempt, problem: outcome.problem }, 'an upload failed')

@@ -7,6 +7,7 @@ import type { Grant } from '#shared/protocol/orders.ts'
 import { toBase64url } from '#shared/format/bytes.ts'
 import { fail, hasCode } from '#shared/errors.ts'
 import { chanceFrom, delayOf, REUPLOAD } from '../core/backoff.ts'
+import type { Brake } from '../core/brake.ts'
 import { type Patience, REUPLOADS } from '../core/patience.ts'
 import type { Body, Outgoing, RunLink, Upload, World } from '../ports.ts'
 import { createBatcher, type Batcher } from './batcher.ts'
@@ -28,6 +29,8 @@ export type UploadParts = {
   readonly upload: Upload
   readonly world: World
   readonly patience: Patience
+  /** While it is on nothing is sent, nor made. */
+  readonly brake: Brake
 }
 
 /** Objects in memory on their way; each may have some 16 MiB. */
@@ -104,7 +107,7 @@ const inTurn = async <T>(gate: Gate, work: () => Promise<T>): Promise<T> => {
 }
 
 export const createUploads = (parts: UploadParts, stop: AbortSignal): Uploads => {
-  const { link, world } = parts
+  const { link, world, brake } = parts
   const held = createGate(HELD)
   const puts = createGate(PARALLEL)
   let bytes = 0
@@ -140,7 +143,10 @@ export const createUploads = (parts: UploadParts, stop: AbortSignal): Uploads =>
   }
   return {
     put: async (object) => await inTurn(held, async () => await send(object)),
-    room: async () => await held.room(),
+    room: async () => {
+      await brake.off(stop)
+      await held.room()
+    },
     get bytes() {
       return bytes
     },

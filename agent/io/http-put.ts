@@ -2,6 +2,7 @@
  * The port `Upload`: one PUT of exactly the signed headers. No redirect is followed: a signature is for one place. What the
  * store answers is hostile input: bounded, and without control characters where it is told to people.
  */
+import { once } from 'node:events'
 import {
   type ClientRequest,
   Agent as HttpAgent,
@@ -14,6 +15,7 @@ import type { Grant } from '#shared/protocol/orders.ts'
 import { formatSpan, KiB } from '#shared/units.ts'
 import { longestUpload, type Patience, PATIENCE } from '../core/patience.ts'
 import type { Upload, UploadOutcome } from '../ports.ts'
+import type { Throttle } from '../ports/throttle.ts'
 
 const MOST_ANSWER = 16 * KiB
 const MOST_WORDS = 300
@@ -75,24 +77,57 @@ const readAnswer = async (response: IncomingMessage): Promise<string> => {
   return body
 }
 
-const exchange = async (
-  request: ClientRequest,
-  body: Uint8Array,
-  { idle }: Patience,
-): Promise<UploadOutcome> =>
+const answerOf = async (request: ClientRequest, { idle }: Patience): Promise<UploadOutcome> =>
   await new Promise((resolve, reject) => {
     request.on('response', (response) => {
       readAnswer(response).then((text) => resolve(outcomeOf(response, text)), reject)
     })
     request.on('timeout', () => request.destroy(new Error(`nothing moved for ${formatSpan(idle)}`)))
     request.on('error', reject)
-    request.end(body)
   })
+
+/** Ends with the body, or when `stop` fires; what becomes of the request is for who waits for its answer. */
+const send = async (
+  request: ClientRequest,
+  body: Uint8Array,
+  [throttle, stop]: readonly [Throttle, AbortSignal],
+): Promise<void> => {
+  for (let at = 0; at < body.length;) {
+    const end = at + (await throttle(body.length - at, stop))
+    if (stop.aborted) return
+    if (!request.write(body.subarray(at, end)) && end < body.length)
+      await once(request, 'drain', { signal: stop })
+    at = end
+  }
+  request.end()
+}
+
+/** No longer than the answer takes: the memory of the body is used again after that. */
+const exchange = async (
+  request: ClientRequest,
+  body: Uint8Array,
+  [throttle, patience]: readonly [Throttle, Patience],
+): Promise<UploadOutcome> => {
+  const over = new AbortController()
+  const sending = send(request, body, [throttle, over.signal]).catch((error: unknown) => {
+    if (!over.signal.aborted) request.destroy(error instanceof Error ? error : undefined)
+  })
+  try {
+    return await answerOf(request, patience)
+  } finally {
+    over.abort()
+    await sending
+    // An answer that came before all was sent: nothing more is to follow on this connection.
+    if (!request.writableEnded) request.destroy()
+  }
+}
+
+const AT_ONCE: Throttle = async (most) => Promise.resolve(most)
 
 export type HttpPut = { readonly upload: Upload; close(): void }
 
 /** Connections are kept and used again until `close`. */
-export const httpPut = (patience: Patience = PATIENCE): HttpPut => {
+export const httpPut = (patience: Patience = PATIENCE, throttle: Throttle = AT_ONCE): HttpPut => {
   const agents = {
     http: new HttpAgent({ keepAlive: true }),
     https: new HttpsAgent({ keepAlive: true }),
@@ -110,7 +145,7 @@ export const httpPut = (patience: Patience = PATIENCE): HttpPut => {
       const late = AbortSignal.timeout(limit)
       try {
         const request = start(grant, AbortSignal.any([stop, late]))
-        return await exchange(request, body, patience)
+        return await exchange(request, body, [throttle, patience])
       } catch (error) {
         return passing(late.aborted ? `it took longer than ${formatSpan(limit)}` : problemOf(error))
       }

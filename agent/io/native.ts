@@ -45,6 +45,7 @@ const callsOf = (loaded: Koffi): Calls => {
     renameat: call('int renameat(int fromDir, void *from, int toDir, void *to)'),
     renameat2: call('int renameat2(int fromDir, void *from, int toDir, void *to, uint32_t flags)'),
     seek: call('int64_t lseek(int file, int64_t offset, int whence)'),
+    system: call('int64_t syscall(int64_t number, int64_t a, int64_t b, int64_t c)'),
     errno: () => loaded.errno(),
   }
 }
@@ -65,6 +66,7 @@ type Calls = {
   readonly renameat: Call
   readonly renameat2: Call
   readonly seek: Call
+  readonly system: Call
   readonly errno: () => number
 }
 
@@ -100,6 +102,10 @@ const nativeOf = (calls: Calls): Native => ({
   ...namingOf(calls),
   nextData: (fd, from) => seek(calls, { fd, from, whence: SEEK_DATA }),
   nextHole: (fd, from) => seek(calls, { fd, from, whence: SEEK_HOLE }),
+  setDiskPriority: (thread, value) => {
+    const number = IOPRIO_SET.get(process.arch)
+    if (number !== undefined) calls.system(number, IOPRIO_WHO_PROCESS, thread, value)
+  },
 })
 
 type Seek = { readonly fd: number; readonly from: number; readonly whence: number }
@@ -234,6 +240,13 @@ export const libraryCall = (definition: string): Call | null => {
     return null
   }
 }
+
+/** The C library has no name for this one. */
+const IOPRIO_SET: ReadonlyMap<string, number> = new Map([
+  ['x64', 251],
+  ['arm64', 30],
+])
+const IOPRIO_WHO_PROCESS = 1
 
 /** Null where the package is not there, does not load, or the system is another one. */
 export const loadNative = (load: () => unknown = required): Native | null => {

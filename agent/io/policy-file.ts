@@ -117,8 +117,8 @@ export const policyFile = (given: string, trust: Trust): Policies => {
   const file = resolve(given)
   return {
     read: () => {
-      const { sources, restores } = read(file, trust)
-      return { file, sources: sources.map(realOf), restores: restores.map(realOf) }
+      const { sources, restores, ...rest } = read(file, trust)
+      return { ...rest, sources: sources.map(realOf), restores: restores.map(realOf) }
     },
     real: realOf,
   }

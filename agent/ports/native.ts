@@ -28,4 +28,6 @@ export type Native = {
   nextData(fd: number, from: number): number
   /** Where the next hole at or after `from` begins; the end of the file counts as one. */
   nextHole(fd: number, from: number): number
+  /** ioprio_set(2) of a thread; what the system refuses stays as it is. */
+  setDiskPriority(thread: number, value: number): void
 }

@@ -8,6 +8,9 @@
  *      ├──cancel──▶ canceled ◀───┴──▶ failed
  *      └──unopened──▶ failed
  *
+ * One that waits or runs can be *paused*, and goes on when it is resumed: it keeps its place, its lease and what it holds.
+ * A pause does not count against the deadline, which stands still; it has an end of its own, so that nothing is held for ever.
+ *
  * A lease names the connection (`link`, the agent's join counter: each connection has a higher one) that holds the run.
  * When it runs out the run is *detached*: it may still be worked on, so it keeps its place. Only the agent's word, or
  * the deadline, ends it without a result (ARCHITECTURE.md, "The data path of a backup", 2). Final states are final.
@@ -32,8 +35,11 @@ export type Problem = {
 
 export type Lease = { readonly link: number; readonly until: Ms }
 
+/** `left`: from `since` to the deadline of then; `null` where the run had not begun. */
+export type Pause = { readonly since: Ms; readonly left: Ms | null }
+
 export type Run =
-  | { readonly at: 'pending'; readonly epoch: number }
+  | { readonly at: 'pending'; readonly epoch: number; readonly paused: Pause | null }
   | {
       readonly at: 'running'
       readonly epoch: number
@@ -42,12 +48,15 @@ export type Run =
       /** The agent has said that it works on it (or has presented it). */
       readonly accepted: boolean
       readonly cancelAsked: boolean
+      readonly paused: Pause | null
+      /** Of a paused run: when the pause is over at the latest. */
       readonly deadline: Ms
     }
   | { readonly at: 'completed' | 'partial'; readonly epoch: number }
   | { readonly at: 'failed' | 'canceled'; readonly epoch: number; readonly problem: Problem }
 
 export type Running = Extract<Run, { at: 'running' }>
+type Waiting = Extract<Run, { at: 'pending' }>
 
 export type RunEvent =
   /** The run is offered on `link`. `deadline` counts on the first offer only. */
@@ -58,7 +67,10 @@ export type RunEvent =
   | { readonly kind: 'presented'; readonly lease: Lease }
   | { readonly kind: 'absent'; readonly link: number }
   | { readonly kind: 'tick'; readonly now: Ms }
-  | { readonly kind: 'cancel'; readonly problem: Problem }
+  | { readonly kind: 'cancel'; readonly problem: Problem; readonly now: Ms }
+  /** `until`: a run that is paused for longer fails. */
+  | { readonly kind: 'pause'; readonly now: Ms; readonly until: Ms }
+  | { readonly kind: 'resume'; readonly now: Ms }
   | {
       readonly kind: 'ended'
       readonly epoch: number
@@ -94,15 +106,15 @@ const problem = (code: ErrorCode, details: Details): Problem => ({
 
 const GONE = problem('RUN_LOST', {})
 const LATE = problem('RUN_TOO_LONG', {})
+const FORGOTTEN = problem('PAUSED_TOO_LONG', {})
 const CANCELED = problem('CANCELED', {})
 
 const offered = (run: Run, lease: Lease, deadline: Ms): Step => {
-  if (run.at === 'pending')
-    return [
-      { at: 'running', epoch: run.epoch + 1, lease, accepted: false, cancelAsked: false, deadline },
-      'changed',
-    ]
-  if (run.at !== 'running') return [run, 'not-now']
+  if ((run.at !== 'pending' && run.at !== 'running') || run.paused !== null) return [run, 'not-now']
+  if (run.at === 'pending') {
+    const begun = { lease, accepted: false, cancelAsked: false, paused: null, deadline }
+    return [{ at: 'running', epoch: run.epoch + 1, ...begun }, 'changed']
+  }
   // An offer that never arrived is made again, under a new epoch, on the next connection.
   const unheard = !run.accepted && (run.lease === null || run.lease.link < lease.link)
   return unheard ? [{ ...run, epoch: run.epoch + 1, lease }, 'changed'] : [run, 'not-now']
@@ -117,22 +129,42 @@ const presented = (run: Running, lease: Lease): Step => {
 /**
  * The agent does not have the run. Reports of one connection arrive in order, so once a run was accepted its absence
  * means that it is gone. Before that the offer may not have been made (the database went away): it is to be made again.
- * Where it was only still on its way, the agent hears it twice, which is nobody's harm.
+ * Where it was only still on its way, the agent hears it twice, which is nobody's harm. A paused run outlives its agent: it
+ * is offered anew when it is resumed.
  */
 const absent = (run: Running, link: number): Step => {
   if (run.lease !== null && run.lease.link > link) return [run, 'lost']
-  if (!run.accepted)
-    return run.lease === null ? [run, 'same'] : [{ ...run, lease: null }, 'changed']
+  if (!run.accepted || run.paused !== null) {
+    const isKnown = !run.accepted && run.lease === null
+    return isKnown ? [run, 'same'] : [{ ...run, lease: null, accepted: false }, 'changed']
+  }
   return run.cancelAsked
     ? [{ at: 'canceled', epoch: run.epoch, problem: CANCELED }, 'changed']
     : [{ at: 'failed', epoch: run.epoch, problem: GONE }, 'changed']
 }
 
 const tick = (run: Running, now: Ms): Step => {
-  if (now >= run.deadline) return [{ at: 'failed', epoch: run.epoch, problem: LATE }, 'changed']
+  if (now >= run.deadline) {
+    const over = run.paused === null ? LATE : FORGOTTEN
+    return [{ at: 'failed', epoch: run.epoch, problem: over }, 'changed']
+  }
   if (run.lease !== null && now >= run.lease.until) return [{ ...run, lease: null }, 'changed']
   return [run, 'same']
 }
+
+const paused = (run: Running, now: Ms, until: Ms): Step => {
+  if (run.cancelAsked) return [run, 'not-now']
+  if (run.paused !== null) return [run, 'same']
+  const left = Math.max(0, run.deadline - now)
+  return [{ ...run, paused: { since: now, left }, deadline: until }, 'changed']
+}
+
+const goingOn = (run: Running, now: Ms): Running =>
+  run.paused === null ? run : { ...run, paused: null, deadline: now + (run.paused.left ?? 0) }
+
+/** Who cancels a paused run ends its pause: where its agent has lost it, it is offered once more, to be ended. */
+const toldToStop = (run: Running, now: Ms): Step =>
+  run.cancelAsked ? [run, 'same'] : [{ ...goingOn(run, now), cancelAsked: true }, 'changed']
 
 type OfEpoch = Extract<RunEvent, { readonly epoch: number }>
 type OfAnyone = Exclude<RunEvent, OfEpoch | { readonly kind: 'dispatched' }>
@@ -161,22 +193,38 @@ const whileRunning = (run: Running, event: OfAnyone): Step => {
     case 'tick':
       return tick(run, event.now)
     case 'cancel':
-      return run.cancelAsked ? [run, 'same'] : [{ ...run, cancelAsked: true }, 'changed']
+      return toldToStop(run, event.now)
+    case 'pause':
+      return paused(run, event.now, event.until)
+    case 'resume':
+      return run.paused === null ? [run, 'same'] : [goingOn(run, event.now), 'changed']
     case 'unopened':
       return [run, 'not-now']
   }
 }
 
 /** What can happen to a run that nobody was given yet. */
-const whilePending = (run: Run, event: OfEpoch | OfAnyone): Step => {
+const whilePending = (run: Waiting, event: OfEpoch | OfAnyone): Step => {
   if (event.kind === 'tick') return [run, 'same']
+  if (event.kind === 'pause')
+    return run.paused === null
+      ? [{ ...run, paused: { since: event.now, left: null } }, 'changed']
+      : [run, 'same']
+  if (event.kind === 'resume')
+    return run.paused === null ? [run, 'same'] : [{ ...run, paused: null }, 'changed']
   if (event.kind !== 'cancel' && event.kind !== 'unopened') return [run, 'lost']
   const at = event.kind === 'cancel' ? 'canceled' : 'failed'
   return [{ at, epoch: run.epoch, problem: event.problem }, 'changed']
 }
 
 /** Those that anybody may send at any time: they come too late, which is nobody's loss. */
-const IDLE: ReadonlySet<RunEvent['kind']> = new Set(['cancel', 'tick', 'unopened'])
+const IDLE: ReadonlySet<RunEvent['kind']> = new Set([
+  'cancel',
+  'tick',
+  'unopened',
+  'pause',
+  'resume',
+])
 
 /** What `event` makes of `run`. */
 export const step = (run: Run, event: RunEvent): Step => {

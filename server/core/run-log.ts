@@ -77,6 +77,13 @@ export const restoreSum = (sum: RestoreSum): readonly RunLine[] => [
 
 const info = (message: string): RunLine => ({ level: 'info', message })
 
+type Live = Extract<Run, { at: 'pending' | 'running' }>
+
+const pauses = (before: Live, next: Live): readonly RunLine[] => {
+  if (before.paused === null && next.paused !== null) return [info('It is paused.')]
+  return before.paused !== null && next.paused === null ? [info('It is resumed.')] : []
+}
+
 const atWork = (
   kind: Kind,
   before: Run,
@@ -95,6 +102,7 @@ const atWork = (
       level: 'warn',
       message: `The agent is not heard any more. The ${kind} goes on when it is back.`,
     })
+  told.push(...pauses(before, next))
   if (!before.cancelAsked && next.cancelAsked) told.push(info('The agent is asked to stop.'))
   return told
 }
@@ -103,7 +111,7 @@ const atWork = (
 export const linesOf = (kind: Kind, before: Run, next: Run): readonly RunLine[] => {
   switch (next.at) {
     case 'pending':
-      return []
+      return before.at === 'pending' ? pauses(before, next) : []
     case 'running':
       return atWork(kind, before, next)
     case 'completed':

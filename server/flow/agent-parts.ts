@@ -27,12 +27,15 @@ export type Timing = {
   readonly lease: Ms
   /** The deadline of a run whose job names none. */
   readonly longestRun: Ms
+  /** A run that is paused for longer fails. */
+  readonly longestPause: Ms
 }
 
 export const DEFAULT_TIMING: Timing = {
   heartbeat: 10 * SECOND,
   lease: 45 * SECOND,
   longestRun: 7 * DAY,
+  longestPause: 7 * DAY,
 }
 
 export type AgentParts = {

@@ -24,7 +24,9 @@ export const cancelRun = async (
   server: ServerId,
 ): Promise<Settled | null> => {
   const problem = { code: 'CANCELED', message: describe('CANCELED', {}) }
-  const settled = await changeRun(parts, of, (run) => step(run, { kind: 'cancel', problem }))
+  const settled = await changeRun(parts, of, (run, now) =>
+    step(run, { kind: 'cancel', problem, now }),
+  )
   const link = parts.links.get(server)
   if (settled?.run.at === 'running' && link !== null)
     sendCancel(parts, link, [of, settled.run.epoch])

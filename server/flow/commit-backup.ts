@@ -208,7 +208,9 @@ export const completeAbandoned = async (
   scope: RunScope,
   stop: AbortSignal,
 ): Promise<boolean> => {
-  if (scope.vault === null || scope.run.at !== 'running' || scope.run.cancelAsked) return false
+  const { run } = scope
+  const isHeld = run.at !== 'running' || run.cancelAsked || run.paused !== null
+  if (scope.vault === null || isHeld) return false
   try {
     return await complete(parts, scope, stop)
   } catch (error) {

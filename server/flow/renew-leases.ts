@@ -69,11 +69,14 @@ export const renewLeases = async (
     if (run === null) continue
     mine.push({ of: one.of, run })
     const lease_seconds = parts.timing.lease / SECOND
-    renewed.push({ run: one.of.id, epoch: run.epoch, lease_seconds })
+    const paused = 'paused' in run && run.paused !== null ? { paused: true } : {}
+    renewed.push({ run: one.of.id, epoch: run.epoch, lease_seconds, ...paused })
   }
   const kept = new Set(renewed.map(({ run }) => run))
   const lost = [...listed].filter((run) => !kept.has(run))
-  link.send({ type: 'leases', id: freshId(parts), re: report.id, renewed, lost })
+  const { priority, ...limits } = await parts.agents.settings(link.server)
+  const id = freshId(parts)
+  link.send({ type: 'leases', id, re: report.id, renewed, lost, limits, priority })
   for (const one of mine) remindOfCancel(parts, link, one)
   for (const one of held) if (!listed.has(one.of.id)) await absent(parts, [link, one], stop)
   return null

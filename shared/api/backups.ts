@@ -90,6 +90,8 @@ export const Backup = Type.Object({
   updated_at: time,
   started_at: nullable(time),
   completed_at: nullable(time),
+  /** Since when it waits because somebody paused it. */
+  paused_at: nullable(time),
   error: nullable(Reason),
   attempt: count,
   retry_count: count,
@@ -191,6 +193,8 @@ const step = Type.Object({
 
 export const Progress = Type.Object({
   status: backupStatus,
+  /** Since when it waits because somebody paused it. */
+  paused_at: nullable(time),
   phase: oneOf('waiting', 'scanning', 'uploading', 'committing', 'done'),
   steps: Type.Array(step),
   completed_steps: count,

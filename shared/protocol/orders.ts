@@ -1,4 +1,5 @@
 /** Control plane → agent, once the connection is open. Each type has a heading in PROTOCOL.md. */
+import { Limits } from '../limits.ts'
 import { type Static, Type } from '../schema.ts'
 import { base64url, envelope, id, list, ofRun, problem, recipients, text, whole } from './fields.ts'
 import { RESTORE_ORDERS } from './restore-orders.ts'
@@ -42,6 +43,19 @@ export const BackupStart = Type.Object({
 
 export const BackupCancel = Type.Object({
   type: Type.Literal('backup.cancel'),
+  ...envelope,
+  ...ofRun,
+})
+
+/** The run is to wait where it is, and to go on; `leases` says the same again. */
+export const BackupPause = Type.Object({
+  type: Type.Literal('backup.pause'),
+  ...envelope,
+  ...ofRun,
+})
+
+export const BackupResume = Type.Object({
+  type: Type.Literal('backup.resume'),
   ...envelope,
   ...ofRun,
 })
@@ -107,8 +121,19 @@ export const BackupSettled = Type.Object({
 export const Leases = Type.Object({
   type: Type.Literal('leases'),
   ...envelope,
-  renewed: list(Type.Object({ ...ofRun, lease_seconds: whole }), 100),
+  renewed: list(
+    Type.Object({
+      ...ofRun,
+      lease_seconds: whole,
+      /** Left out: it is not paused. */
+      paused: Type.Optional(Type.Boolean()),
+    }),
+    100,
+  ),
   lost: list(id, 100),
+  /** Left out: none. */
+  limits: Type.Optional(Limits),
+  priority: Type.Optional(Type.Union([Type.Literal('low'), Type.Literal('normal')])),
 })
 
 /** The request in `re` was not done. */
@@ -121,6 +146,8 @@ export const RequestFailed = Type.Object({
 export const ORDERS = {
   'backup.start': BackupStart,
   'backup.cancel': BackupCancel,
+  'backup.pause': BackupPause,
+  'backup.resume': BackupResume,
   'numbers.given': NumbersGiven,
   'grants.given': GrantsGiven,
   'objects.confirmed': ObjectsConfirmed,

@@ -7,6 +7,7 @@ import { availableParallelism } from 'node:os'
 import { toBase64url } from '#shared/format/bytes.ts'
 import { makeIdentity, makeSigningKey } from '#shared/format/keys.ts'
 import { PATIENCE } from '#agent/core/patience.ts'
+import { createBrake } from '#agent/core/brake.ts'
 import { runBackup } from '#agent/flow/backup.ts'
 import { lineLog } from '#agent/io/log.ts'
 import { boundMemory } from '#agent/io/memory.ts'
@@ -51,6 +52,7 @@ const parts = {
   signer: makeSigningKey(randomBytes(32)),
   organizationKey: toBase64url(makeSigningKey(randomBytes(32)).publicKey),
   host: { hostname: 'host', os: 'linux', kernel: '6', arch: 'x64', agent: '0' },
+  brake: createBrake(),
 }
 
 const started = performance.now()

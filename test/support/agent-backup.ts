@@ -6,6 +6,7 @@ import { makeIdentity, makeSigningKey, type Identity } from '#shared/format/keys
 import { release, toBase64url } from '#shared/format/bytes.ts'
 import type { FilesSource } from '#shared/protocol/orders.ts'
 import type { Clock, Log } from '#shared/world.ts'
+import { type Brake, createBrake } from '#agent/core/brake.ts'
 import { PATIENCE, type Patience } from '#agent/core/patience.ts'
 import { runBackup, type BackupParts } from '#agent/flow/backup.ts'
 import type { FileSystem, Reading, Sealers } from '#agent/ports.ts'
@@ -69,6 +70,7 @@ export type Changes = {
   readonly sealers?: Sealers
   readonly stop?: AbortSignal
   readonly patience?: Patience
+  readonly brake?: Brake
 }
 
 export type Rig = {
@@ -116,6 +118,7 @@ export const rig = (packBytes?: number): Rig => {
     signer,
     organizationKey: toBase64url(organization.publicKey),
     host: { hostname: 'host', os: 'linux', kernel: '6', arch: 'x64', agent: '0' },
+    brake: changes.brake ?? createBrake(),
   })
   return {
     folder,

@@ -31,7 +31,12 @@ import { ACCESS_KEY, REGION, SECRET } from './s3-server.ts'
 
 export const id = <Kind extends string>(): Id<Kind> => makeId<Kind>(Date.now(), systemRandom(10))
 
-export const TEST_TIMING: Timing = { heartbeat: SECOND, lease: 45 * SECOND, longestRun: DAY }
+export const TEST_TIMING: Timing = {
+  heartbeat: SECOND,
+  lease: 45 * SECOND,
+  longestRun: DAY,
+  longestPause: 2 * DAY,
+}
 
 export type World = {
   readonly database: Database

@@ -9,6 +9,7 @@ import type { Log } from '#shared/world.ts'
 import { type App, buildApp } from '#server/entry/http/app.ts'
 import { startOwnWork } from '#server/entry/own-work.ts'
 import { apiRoutes } from '#server/entry/http/routes.ts'
+import { DEFAULT_TIMING } from '#server/flow/agent-parts.ts'
 import { bootstrap } from '#server/flow/bootstrap.ts'
 import { PATIENCE } from '#server/flow/change-storage.ts'
 import { createFollowing } from '#server/flow/follow.ts'
@@ -141,7 +142,7 @@ export const startTestApp = async (
     ...{ reading, openRequests, restores, stores, wakeWorker },
     clock: systemClock,
     random: systemRandom,
-    agents: { ...agents, ...world, log: quiet },
+    agents: { ...agents, ...world, log: quiet, timing: DEFAULT_TIMING },
     storageTests: stores.tests,
     patience: options.patience ?? PATIENCE,
     wakeDispatcher: () => {

@@ -86,6 +86,7 @@ export const obeying = ({ settled, ...parts }: Parts): Obeying => {
     barred: () => null,
     restore: async () => Promise.resolve(),
     prove: () => undefined,
+    keep: () => undefined,
     ...parts,
   })
   return { obey, told }

@@ -132,9 +132,11 @@ test('what nothing needs once a backup is deleted is condemned, and gc says so',
   const dryRun = async (): Promise<GcReport> =>
     lastJson(await run(['gc', '--dry-run', '--json'])) as GcReport
   expect((await dryRun()).condemn.bytes).toBe(0)
-  const headers = { authorization: `Bearer ${instance.token}` }
-  const removed = await fetch(`${instance.url}/v1/backups/${id}`, { method: 'DELETE', headers })
-  expect(removed.status).toBe(204)
+  // Nobody is there to be asked.
+  expect(await run(['delete', id])).toMatchObject({ code: 2 })
+  expect(lastJson(await run(['delete', id, '--yes', '--json']))).toEqual({ id, deleted: true })
+  expect((await run(['undelete', id])).out).toContain(id)
+  expect((await run(['delete', id, '--yes'])).out).toContain(`holdfast undelete ${id}`)
   const begun = await run(['gc'])
   expect(begun).toMatchObject({ code: 0 })
   expect(begun.out + begun.err).toContain('nothing is downloaded')

@@ -1,8 +1,10 @@
 /** `holdfast-agent run`: stays connected and obeys, until it is told to stop. */
 import { fail, problemOf } from '#shared/errors.ts'
+import type { RecordHost } from '#shared/format/record.ts'
 import { makeId } from '#shared/ids.ts'
 import type { Facts } from '#shared/protocol/hello.ts'
 import type { Orders } from '#shared/protocol/orders.ts'
+import { UNLIMITED } from '#shared/limits.ts'
 import { SECOND } from '#shared/units.ts'
 import { connection, keysOf } from '../../core/greeting.ts'
 import type { Patience } from '../../core/patience.ts'
@@ -14,8 +16,10 @@ import type { Guard } from '../../flow/guard.ts'
 import { createObey, type Obey } from '../../flow/obey.ts'
 import { type RestoreRunParts, runRestore } from '../../flow/restore-run.ts'
 import { targetProblem } from '../../flow/restore-wish.ts'
+import { throttledReads, type Throttling } from '../../flow/throttle.ts'
 import { ownGenesis } from '../../flow/vault.ts'
 import type { Dial, FileSystem, Sealers, StateFolder, Upload, World } from '../../ports.ts'
+import type { OwnPriority } from '../../ports/priority.ts'
 import type { ServeStatus } from '../../ports/status.ts'
 import type { StatusNow } from '../../core/status.ts'
 import { createLink, type Link } from '../link.ts'
@@ -47,6 +51,8 @@ export type RunParts = {
   readonly restoring: Pick<RestoreRunParts, 'readOnce' | 'place' | 'extractors'>
   /** What the local policy has against an order. */
   readonly guard: Guard
+  readonly throttling: Pick<Throttling, 'set' | 'download'>
+  readonly priority: OwnPriority
   readonly pid: number
   readonly serveStatus: ServeStatus
 }
@@ -54,13 +60,24 @@ export type RunParts = {
 /** Runs get this long to say how they ended, when the agent stops. */
 const FAREWELL = 5 * SECOND
 
-type Self = { identity: Identity; readonly server: string; readonly organizationKey: string }
+type Self = {
+  identity: Identity
+  readonly server: string
+  readonly organizationKey: string
+  /** Of backups; whoever restores is in a hurry. */
+  priority: 'low' | 'normal'
+}
 
 const selfOf = ({ state, folder }: RunParts): Self => {
   const identity = loadIdentity(state)
   if (identity?.server === undefined || identity.server === null || identity.organization === null)
     throw fail('NOT_ENROLLED', { state: folder })
-  return { identity, server: identity.server, organizationKey: identity.organization.signing_key }
+  return {
+    identity,
+    server: identity.server,
+    organizationKey: identity.organization.signing_key,
+    priority: 'low',
+  }
 }
 
 const linkOf = (parts: RunParts, self: Self): Link => {
@@ -106,22 +123,28 @@ const proving =
     link.tell((id) => ({ type: 'open.proof', id, request, signature }), 'always')
   }
 
+const hostOf = ({ hostname, os, kernel, arch, agent_version }: Facts): RecordHost => ({
+  hostname,
+  os,
+  kernel,
+  arch,
+  agent: agent_version,
+})
+
 const obeyOf = (parts: RunParts, self: Self, link: Link, { hear }: Watch): Obey => {
   const { state, world, sealers, upload, facts } = parts
   const { signer } = keysOf(self.identity)
-  const host = {
-    hostname: facts.hostname,
-    os: facts.os,
-    kernel: facts.kernel,
-    arch: facts.arch,
-    agent: facts.agent_version,
-  }
+  const host = hostOf(facts)
   const obey: Obey = createObey({
     log: world.log,
     linkFor: (run) => runLink(link, run, () => obey.epochOf(run), hear),
     restoreLinkFor: (run) => restoreLink(link, run, () => obey.epochOf(run), hear),
     drained: link.drained,
     prove: proving(parts, self, link),
+    keep: ({ limits, priority }) => {
+      parts.throttling.set(limits ?? UNLIMITED, parts.guard.ceiling())
+      self.priority = priority ?? 'low'
+    },
     barred: ({ target }) =>
       targetProblem(target) ?? (target === '' ? null : parts.guard.restore(target)),
     restore: async (ordered, stop) => {
@@ -130,6 +153,7 @@ const obeyOf = (parts: RunParts, self: Self, link: Link, { hear }: Watch): Obey 
         state,
         patience: parts.patience,
         ...parts.restoring,
+        ...throttledReads(parts.restoring, parts.throttling.download, stop),
         boxSecret: keysOf(self.identity).boxSecret,
         genesisOf: (vault) => ownGenesis(state, vault),
         barred: parts.guard.restore,
@@ -138,7 +162,7 @@ const obeyOf = (parts: RunParts, self: Self, link: Link, { hear }: Watch): Obey 
     },
     pinned: (vault) => pinnedFor(self.identity, vault),
     beyond: parts.guard.backup,
-    backup: async (order, ofRun, stop) => {
+    backup: async (order, ofRun, stop, brake) => {
       const { organizationKey } = self
       const backup: BackupParts = {
         fs: parts.fs(),
@@ -150,8 +174,14 @@ const obeyOf = (parts: RunParts, self: Self, link: Link, { hear }: Watch): Obey 
         signer,
         organizationKey,
         host,
+        brake,
       }
-      await runBackup(backup, order, ofRun, stop)
+      const release = self.priority === 'low' ? parts.priority.lower() : null
+      try {
+        await runBackup(backup, order, ofRun, stop)
+      } finally {
+        release?.()
+      }
     },
   })
   return obey

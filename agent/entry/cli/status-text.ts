@@ -47,10 +47,10 @@ const RUN_COLUMNS: readonly Column[] = [
 const runLines = ({ now }: Status): readonly string[] => {
   if (now === null) return []
   if (now.runs.length === 0) return ['', 'No run is under way.']
-  const cells = now.runs.map(({ run, kind, phase, files, bytes }) => [
+  const cells = now.runs.map(({ run, kind, phase, files, bytes, paused }) => [
     run,
     kind,
-    phase,
+    paused === true ? 'paused' : phase,
     formatCount(files),
     size(bytes),
   ])

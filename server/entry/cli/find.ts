@@ -45,3 +45,19 @@ export const findBackup = async (api: Api, text: string, stop: AbortSignal): Pro
     throw fail('RESOURCE_NOT_FOUND', { resource: 'backup that can be restored of', id: text })
   return found
 }
+
+/** An id, or the name of a job: its backup that is not over. */
+export const findOpenBackup = async (
+  api: Api,
+  text: string,
+  stop: AbortSignal,
+): Promise<Backup> => {
+  if (isId(text)) return api.get(`/v1/backups/${text}`, Backup, stop)
+  const { id } = await findJob(api, text, stop)
+  for (const status of ['running', 'pending']) {
+    const query = `job_id=${id}&status=${status}&limit=1`
+    const [open] = await api.get(`/v1/backups?${query}`, listOf(Backup), stop)
+    if (open !== undefined) return open
+  }
+  throw fail('RESOURCE_NOT_FOUND', { resource: 'backup under way of', id: text })
+}

@@ -54,8 +54,9 @@ const patience = ({ api, screen, whyWaiting }: Following, job: Job) => {
   let said = since
   return async (progress: Progress, stop: AbortSignal): Promise<void> => {
     const now = performance.now()
-    if (progress.phase !== 'waiting') since = now
-    if (progress.phase !== 'waiting' || now - said < QUIET) return
+    const isWaiting = progress.phase === 'waiting' && progress.paused_at === null
+    if (!isWaiting) since = now
+    if (!isWaiting || now - said < QUIET) return
     said = now
     const server = await api.get(`/v1/servers/${job.server_id}`, Server, stop)
     if (server.status === 'online') {

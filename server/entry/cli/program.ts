@@ -4,6 +4,7 @@ import { Failure, problemOf } from '#shared/errors.ts'
 import { shown } from '#shared/shown.ts'
 import { registerBackup } from './commands/backup.ts'
 import { registerGc } from './commands/gc.ts'
+import { registerHold } from './commands/hold.ts'
 import { registerGet } from './commands/get.ts'
 import { registerKeys } from './commands/keys.ts'
 import { registerLs } from './commands/ls.ts'
@@ -28,6 +29,7 @@ export type Actions = {
 /** The commands that speak to a control plane, in the order of the help. */
 const REMOTE: readonly Register[] = [
   registerBackup,
+  registerHold,
   registerLs,
   registerRestore,
   registerGet,

@@ -3,7 +3,7 @@ import { type Options, type Params, SingleBar } from 'cli-progress'
 import type { Progress } from '#shared/api/backups.ts'
 import type { Restore } from '#shared/api/restores.ts'
 import type { Verification } from '#shared/api/verifications.ts'
-import { clip } from '#shared/table.ts'
+import { clip, localTime } from '#shared/table.ts'
 import { formatBytes, formatCount, SECOND } from '#shared/units.ts'
 
 export type Screen = {
@@ -111,6 +111,14 @@ export const progressView = (screen: Screen, expected: number): ProgressView => 
     show: (progress) => {
       const { phase, bytes } = progress
       if (phase === 'done') return
+      if (progress.paused_at !== null) {
+        view.show({
+          share: null,
+          phase: `paused since ${localTime(progress.paused_at)}`,
+          facts: '',
+        })
+        return
+      }
       const known = expected > 0 && phase !== 'waiting'
       view.show({
         share: known ? shareOf(bytes.source, expected) : null,

@@ -15,6 +15,7 @@ import type {
   Storages,
   Tokens,
 } from '../../ports.ts'
+import type { ServerSettingsRows } from '../../ports/server-settings.ts'
 import type { Idempotency } from '../../ports/idempotency.ts'
 import type { OwnOrganization } from '../../ports/organization.ts'
 import type { Collections, Deletion } from '../../ports/deletion.ts'
@@ -43,6 +44,7 @@ import { projectsIn } from './projects.ts'
 import { followedRestores } from './restores/followed.ts'
 import { NAMES } from './runs/tables.ts'
 import type { Schema } from './schema.ts'
+import { serverSettingsIn } from './server-settings.ts'
 import { serversIn } from './servers.ts'
 import { storagesIn } from './storages.ts'
 import { issuedTokensIn, tokensIn } from './tokens.ts'
@@ -58,6 +60,7 @@ export type Resources = {
   readonly organizations: Organizations
   readonly organization: OwnOrganization
   readonly servers: Servers
+  readonly serverSettings: ServerSettingsRows
   readonly storages: Storages
   readonly keys: EncryptionKeys
   readonly enrollments: EnrollmentTokens
@@ -121,6 +124,7 @@ export const resourcesIn = (db: Kysely<Schema>, world: World): Resources => {
     organizations: organizationsIn(db),
     organization: ownOrganizationIn(db, { makeId }),
     servers: serversIn(db, { makeId }),
+    serverSettings: serverSettingsIn(db),
     storages: storages(db),
     keys: keys(db),
     enrollments: enrollmentTokensIn(db, { random, makeId }),

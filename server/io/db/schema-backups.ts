@@ -16,6 +16,8 @@ type BackupRun = {
   detached_at: Time | null
   deadline: Time | null
   cancel_requested_at: Time | null
+  paused_at: Time | null
+  paused_left_ms: number | null
   attempt: Default<number>
   retry_count: Default<number>
   run_after: DefaultTime

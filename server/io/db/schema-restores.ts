@@ -36,6 +36,8 @@ export type Restores = {
   detached_at: Time | null
   deadline: Time | null
   cancel_requested_at: Time | null
+  paused_at: Time | null
+  paused_left_ms: number | null
   run_after: DefaultTime
   gc_floor: number
   phase: string | null

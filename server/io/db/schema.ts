@@ -112,6 +112,8 @@ type Servers = {
   signing_key: Bytes | null
   box_key: Bytes | null
   join_counter: Default<number>
+  settings: Default<JsonObject>
+  settings_at: Time | null
   enrolled_at: Time | null
   last_seen_at: Time | null
   last_used_at: Time | null

@@ -2,9 +2,11 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Grant } from '#shared/protocol/orders.ts'
-import { MiB, SECOND } from '#shared/units.ts'
+import { MINUTE, MiB, SECOND } from '#shared/units.ts'
 import { longestUpload, PATIENCE } from '#agent/core/patience.ts'
 import { httpPut } from '#agent/io/http-put.ts'
+import { systemClock } from '#agent/io/world.ts'
+import { eventually } from '../../support/wait.ts'
 
 type Seen = {
   readonly headers: IncomingMessage['headers']
@@ -60,6 +62,34 @@ describe('a PUT', () => {
     expect(last?.body.equals(body)).toBe(true)
     const names = Object.keys(last?.headers ?? {}).sort()
     expect(names).toEqual(['connection', 'content-length', 'host', 'if-none-match', 'x-amz-date'])
+  })
+
+  test('goes out piece by piece, as it is let, and ends in the middle when it is stopped', async () => {
+    answers(200, { etag: '"abc"' })
+    let [pieces, letThrough] = [0, 100]
+    const throttled = httpPut(PATIENCE, async (most, stop) => {
+      pieces += 1
+      if (pieces > letThrough) await systemClock.sleep(MINUTE, stop)
+      return Math.min(most, 1000)
+    })
+    const large = Buffer.alloc(9_500, 'x')
+    const headers = { 'content-length': String(large.length) }
+    const outcome = await throttled.upload(grant(headers), large, NEVER)
+    expect([outcome.done, pieces]).toEqual(['stored', 10])
+    expect(seen.at(-1)?.body.equals(large)).toBe(true)
+    pieces = 0
+    letThrough = 3
+    const stop = new AbortController()
+    const stopped = throttled.upload(grant(headers), large, stop.signal)
+    await eventually('three pieces', () => pieces > letThrough)
+    const whole = seen.length
+    stop.abort()
+    expect((await stopped).done).toBe('failed')
+    // The next one begins anew.
+    letThrough = Infinity
+    expect((await throttled.upload(grant(headers), large, NEVER)).done).toBe('stored')
+    expect(seen.length).toBe(whole + 1)
+    throttled.close()
   })
 
   test.each([

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { Failure, fail } from '#shared/errors.ts'
 import type { BackupStart } from '#shared/protocol/orders.ts'
+import type { Brake } from '#agent/core/brake.ts'
 import { eventLoopTurn, systemClock } from '#agent/io/world.ts'
 import type { RunLink } from '#agent/ports.ts'
 import { anId } from '../../support/agent-control-plane.ts'
@@ -108,6 +109,45 @@ describe('orders', () => {
     obey.order({ type: 'backup.cancel', id: anId(), run: start.run, epoch: 1 })
     await idle(obey)
     expect(told.at(-1)).toMatchObject({ type: 'backup.ended', body: { status: 'canceled' } })
+  })
+
+  test('to pause hold the run until it is resumed, and the leases say the same', async () => {
+    let brake: Brake | null = null
+    const { obey } = obeying({
+      backup: async (_, __, stop, given) => {
+        brake = given
+        await systemClock.sleep(60_000, stop)
+      },
+    })
+    const start = order()
+    obey.order(start)
+    await eventLoopTurn()
+    const isOn = (): boolean | undefined => brake?.on.aborted
+    const beaten = (paused: { paused?: boolean }): void => {
+      const renewed = [{ run: start.run, epoch: 1, lease_seconds: 45, ...paused }]
+      obey.leases({ type: 'leases', id: anId(), renewed, lost: [] })
+    }
+    expect(isOn()).toBe(false)
+    obey.order({ type: 'backup.pause', id: anId(), run: start.run, epoch: 1 })
+    expect(isOn()).toBe(true)
+    obey.order({ type: 'backup.resume', id: anId(), run: start.run, epoch: 1 })
+    expect(isOn()).toBe(false)
+    beaten({ paused: true })
+    expect(isOn()).toBe(true)
+    beaten({})
+    expect(isOn()).toBe(false)
+    await obey.stop()
+  })
+
+  test('that are paused when the agent stops are not ended: they outlive it', async () => {
+    const { obey, told } = obeying({ backup: untilStopped })
+    const start = order()
+    obey.order(start)
+    await eventLoopTurn()
+    obey.order({ type: 'backup.pause', id: anId(), run: start.run, epoch: 1 })
+    await obey.stop()
+    expect(told.map(({ type }) => type)).toEqual(['backup.accepted'])
+    expect(obey.runs()).toEqual([])
   })
 
   test('whose lease is lost stop without a word', async () => {

@@ -21,12 +21,13 @@ const vectorsIn = (name: string): Vectors =>
   JSON.parse(
     readFileSync(new URL(`../../vectors/v1/${name}.json`, import.meta.url), 'utf8'),
   ) as Vectors
-const [frozen, added] = [vectorsIn('messages'), vectorsIn('messages-added')]
+const files = ['messages', 'messages-added', 'messages-pace'].map(vectorsIn)
+const all = (family: keyof Vectors): string[] => files.flatMap((file) => file[family])
 const vectors: Vectors = {
-  greetings: [...frozen.greetings, ...added.greetings],
-  introductions: [...frozen.introductions, ...added.introductions],
-  orders: [...frozen.orders, ...added.orders],
-  reports: [...frozen.reports, ...added.reports],
+  greetings: all('greetings'),
+  introductions: all('introductions'),
+  orders: all('orders'),
+  reports: all('reports'),
 }
 
 const families: readonly [keyof Vectors, object, (frame: string) => Decoded<Message>][] = [
@@ -40,6 +41,8 @@ const okOf = (decoded: Decoded<Message>): Message => {
   if ('ok' in decoded) return decoded.ok
   throw new Error(decoded.refused)
 }
+
+const OPTIONAL = ['re', 'organization', 'vaults', 'server_name', 'limits', 'priority']
 
 describe.each(families)('%s', (name, family, decode) => {
   const frames = vectors[name]
@@ -62,7 +65,7 @@ describe.each(families)('%s', (name, family, decode) => {
       const message = JSON.parse(frame) as Record<string, unknown>
       for (const field of Object.keys(message)) {
         const { [field]: before, ...without } = message
-        if (!['re', 'organization', 'vaults', 'server_name'].includes(field))
+        if (!OPTIONAL.includes(field))
           expect(decode(JSON.stringify(without))).toHaveProperty('refused')
         for (const other of [null, true, -1, 1.5, 2 ** 53, 'x'.repeat(9000), [[]], {}])
           if (typeof other !== typeof before || field === 'id')

@@ -14,6 +14,7 @@ import { type Ms, SECOND } from '#shared/units.ts'
 import { pageRequest } from '../../../core/page.ts'
 import { cancelBackup } from '../../../flow/cancel-backup.ts'
 import type { CancelParts } from '../../../flow/cancel-run.ts'
+import { pauseBackup, type PauseParts } from '../../../flow/pause-backup.ts'
 import { found, foundId } from '../../../flow/found.ts'
 import { backupDetail, type Details } from '../../../flow/reading/backup-detail.ts'
 import type { Backups, Jobs } from '../../../ports.ts'
@@ -33,7 +34,7 @@ export type BackupParts = {
   readonly details: Details
   readonly jobs: Jobs
   readonly projects: Projects
-  readonly agents: CancelParts
+  readonly agents: CancelParts & PauseParts
   readonly deletion: Deletion
   readonly wakeWorker: () => void
 }
@@ -191,6 +192,28 @@ const writes =
     )
   }
 
+const PAUSES = [
+  ['pause', 'Have a backup wait where it is; it keeps its place and what it has sent'],
+  ['resume', 'Let a paused backup go on'],
+] as const
+
+const pauses =
+  ({ backups, agents }: BackupParts): Routes =>
+  (app: App) => {
+    for (const [wish, summary] of PAUSES)
+      app.post(
+        `/v1/backups/:id/${wish}`,
+        {
+          config: { scope: 'backup', problems: ['INVALID_STATE'] },
+          schema: { summary, params: IdParams, response: { 200: one(Backup) } },
+        },
+        async (request) => {
+          const { id } = request.params
+          return { data: await pauseBackup({ backups, agents }, callerOf(request), [id, wish]) }
+        },
+      )
+  }
+
 const removals =
   ({ deletion, wakeWorker }: BackupParts): Routes =>
   (app: App) => {
@@ -240,5 +263,6 @@ export const backupRoutes =
     await listsOfProject(parts)(app)
     await reads(parts)(app)
     await writes(parts)(app)
+    await pauses(parts)(app)
     await removals(parts)(app)
   }

@@ -6,18 +6,23 @@ import {
   ServerInput,
   ServerQuery,
 } from '#shared/api/servers.ts'
+import { ServerSettings, ServerSettingsChange } from '#shared/api/server-settings.ts'
 import { gone, IdParams, many, one } from '#shared/api/shapes.ts'
 import type { ServerId } from '#shared/ids.ts'
 import { pageRequest } from '../../../core/page.ts'
+import { changeSettings } from '../../../flow/change-settings.ts'
 import { addServer, changeServer, type ServerParts } from '../../../flow/change-server.ts'
 import { type EndServerParts, removeServer, revokeServer } from '../../../flow/end-server.ts'
 import { type EnrollmentParts, makeEnrollment } from '../../../flow/make-enrollment.ts'
 import { found } from '../../../flow/found.ts'
+import type { ServerSettingsRows } from '../../../ports/server-settings.ts'
 import type { App, Routes } from '../app.ts'
 import { callerOf } from '../auth.ts'
 import { listAnswer } from '../lists.ts'
 
-type Parts = EnrollmentParts & ServerParts & EndServerParts
+type Parts = EnrollmentParts &
+  ServerParts &
+  EndServerParts & { readonly serverSettings: ServerSettingsRows }
 
 const collection =
   (parts: Parts): Routes =>
@@ -105,6 +110,45 @@ const single =
     )
   }
 
+const settings =
+  (parts: Parts): Routes =>
+  (app: App) => {
+    app.get(
+      '/v1/servers/:id/settings',
+      {
+        config: { scope: 'read' },
+        schema: {
+          summary: 'What counts for everything that the agent of a server does',
+          params: IdParams,
+          response: { 200: one(ServerSettings) },
+        },
+      },
+      async (request) => ({
+        data: await found('server', request.params.id, async (id: ServerId) =>
+          parts.serverSettings.get(callerOf(request), id),
+        ),
+      }),
+    )
+    app.put(
+      '/v1/servers/:id/settings',
+      {
+        config: { scope: 'admin' },
+        schema: {
+          summary: 'Change settings of a server; what is left out stays as it is',
+          params: IdParams,
+          body: ServerSettingsChange,
+          response: { 200: one(ServerSettings) },
+        },
+      },
+      async (request) => {
+        const { id } = request.params
+        return {
+          data: await changeSettings(parts.serverSettings, callerOf(request), [id, request.body]),
+        }
+      },
+    )
+  }
+
 const agents =
   (parts: Parts): Routes =>
   (app: App) => {
@@ -148,5 +192,6 @@ export const serverRoutes =
   async (app: App) => {
     await collection(parts)(app)
     await single(parts)(app)
+    await settings(parts)(app)
     await agents(parts)(app)
   }

@@ -2,6 +2,7 @@ import { type Kysely, sql } from 'kysely'
 import type { Id } from '#shared/ids.ts'
 import type { Agents } from '../../../ports.ts'
 import type { Schema } from '../schema.ts'
+import { settingsIn } from '../server-settings.ts'
 import { enroll } from './enroll.ts'
 import { join } from './join.ts'
 
@@ -35,6 +36,14 @@ export const agentsIn = (db: Kysely<Schema>, makeId: () => Id<'audit entry'>): A
       .returning('id')
       .executeTakeFirst()
     return row !== undefined
+  },
+  settings: async (server) => {
+    const row = await db
+      .selectFrom('servers')
+      .select('settings')
+      .where('id', '=', server)
+      .executeTakeFirst()
+    return settingsIn(row?.settings)
   },
   left: async (server, joins) => {
     await db

@@ -105,6 +105,16 @@ const lastVerifiedIn = (last: JsonObject): LastVerified => ({
   restore: lastOf(last, 'restore'),
 })
 
+const timesOf = (
+  row: BackupRow,
+): Pick<Backup, 'created_at' | 'updated_at' | 'started_at' | 'completed_at' | 'paused_at'> => ({
+  created_at: row.created_at.toISOString(),
+  updated_at: row.updated_at.toISOString(),
+  started_at: isoOrNull(row.started_at),
+  completed_at: isoOrNull(row.completed_at),
+  paused_at: isoOrNull(row.paused_at),
+})
+
 export const shapeBackup = (row: BackupRow): Backup => ({
   id: row.id,
   org_id: row.org_id,
@@ -124,10 +134,7 @@ export const shapeBackup = (row: BackupRow): Backup => ({
   tags: tagsOf(row.tags),
   s3_directory:
     row.vault_id === null ? null : withPrefix(row.storage_prefix, vaultPrefix(row.vault_id)),
-  created_at: row.created_at.toISOString(),
-  updated_at: row.updated_at.toISOString(),
-  started_at: isoOrNull(row.started_at),
-  completed_at: isoOrNull(row.completed_at),
+  ...timesOf(row),
   error: reasonOf(row.error),
   attempt: row.attempt,
   retry_count: row.retry_count,
@@ -207,6 +214,7 @@ export const shapeProgress = (row: Run, now: Date): Progress => {
     stored ?? countOf(row.progress, name)
   return {
     status: row.status,
+    paused_at: isoOrNull(row.paused_at),
     phase,
     steps,
     completed_steps: steps.filter((step) => step.status === 'completed').length,

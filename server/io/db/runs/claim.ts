@@ -33,12 +33,12 @@ const candidates = async (
   const ours = links.map(({ server, joins }) => ({ server, joins }))
   const { rows } = await sql<Candidate>`
     select b.id, b.server_id, b.status, b.lease_epoch, b.lease_link, b.lease_until, b.accepted_at, b.deadline,
-      b.cancel_requested_at, b.error, hf_now() as now, ${TIMEOUTS[kind]} as timeout_seconds
+      b.cancel_requested_at, b.paused_at, b.paused_left_ms, b.error, hf_now() as now, ${TIMEOUTS[kind]} as timeout_seconds
     from ${NAMES[kind].runs} b
     join jsonb_to_recordset(${ours}::jsonb) as l(server uuid, joins bigint) on l.server = b.server_id
     join servers s on s.id = b.server_id and s.join_counter = l.joins and s.revoked_at is null
-    where (b.status = 'pending' and b.run_after <= hf_now())
-      or (b.status = 'running' and b.accepted_at is null and (b.lease_link is null or b.lease_link < l.joins))
+    where b.paused_at is null and ((b.status = 'pending' and b.run_after <= hf_now())
+      or (b.status = 'running' and b.accepted_at is null and (b.lease_link is null or b.lease_link < l.joins)))
     order by b.run_after, b.id
     limit ${limit}
     for update of b skip locked`.execute(trx)

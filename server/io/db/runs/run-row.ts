@@ -2,7 +2,13 @@
 import { type Selectable, sql, type Transaction, type UpdateObject } from 'kysely'
 import { isErrorCode } from '#shared/errors.ts'
 import type { Ms } from '#shared/units.ts'
-import { isFinal, type Problem, type Run, type RunRef } from '../../../core/backup-machine.ts'
+import {
+  isFinal,
+  type Pause,
+  type Problem,
+  type Run,
+  type RunRef,
+} from '../../../core/backup-machine.ts'
 import { linesOf, type RunLine } from '../../../core/run-log.ts'
 import type { Schema } from '../schema.ts'
 import type { JsonObject } from '../schema-columns.ts'
@@ -17,6 +23,8 @@ export const RUN_COLUMNS = [
   'accepted_at',
   'deadline',
   'cancel_requested_at',
+  'paused_at',
+  'paused_left_ms',
   'error',
 ] as const
 
@@ -36,11 +44,14 @@ const leaseIn = (row: RunRow): { readonly link: number; readonly until: Ms } | n
     ? null
     : { link: row.lease_link, until: row.lease_until.getTime() }
 
+const pauseIn = (row: RunRow): Pause | null =>
+  row.paused_at === null ? null : { since: row.paused_at.getTime(), left: row.paused_left_ms }
+
 export const runIn = (row: RunRow): Run => {
   const epoch = row.lease_epoch
   switch (row.status) {
     case 'pending':
-      return { at: 'pending', epoch }
+      return { at: 'pending', epoch, paused: pauseIn(row) }
     case 'running':
       return {
         at: 'running',
@@ -48,6 +59,7 @@ export const runIn = (row: RunRow): Run => {
         lease: leaseIn(row),
         accepted: row.accepted_at !== null,
         cancelAsked: row.cancel_requested_at !== null,
+        paused: pauseIn(row),
         deadline: row.deadline?.getTime() ?? Number.MAX_SAFE_INTEGER,
       }
     case 'completed':
@@ -64,8 +76,16 @@ export type RunUpdate<Table extends RunTable = RunTable> = UpdateObject<Schema, 
 
 const now = sql<Date>`hf_now()`
 
+const pausedOf = (run: Run): { paused_at: Date | null; paused_left_ms: number | null } => {
+  const paused = 'paused' in run ? run.paused : null
+  return {
+    paused_at: paused === null ? null : new Date(paused.since),
+    paused_left_ms: paused?.left ?? null,
+  }
+}
+
 const columnsOf = (run: Run): RunUpdate => {
-  const common = { status: run.at, lease_epoch: run.epoch }
+  const common = { status: run.at, lease_epoch: run.epoch, ...pausedOf(run) }
   switch (run.at) {
     case 'pending':
       return common

@@ -35,7 +35,8 @@ const scopeIn = (row: ScopeRow): RunScope => ({
 // A vault keeps the storage and key that it was made for, whatever becomes of the job; a version keeps its own too.
 const SCOPE = sql<ScopeRow>`
   select b.id, b.org_id, b.server_id, b.job_id, b.vault_id, b.status, b.lease_epoch, b.lease_link, b.lease_until,
-    b.accepted_at, b.deadline, b.cancel_requested_at, b.error, coalesce(b.started_at, b.created_at) as began_at,
+    b.accepted_at, b.deadline, b.cancel_requested_at, b.paused_at, b.paused_left_ms, b.error,
+    coalesce(b.started_at, b.created_at) as began_at,
     coalesce(v.storage_id, jv.storage_id) as storage_id, coalesce(v.encryption_key_id, jv.encryption_key_id) as encryption_key_id
   from backups b
   join job_versions jv on jv.job_id = b.job_id and jv.version = b.job_version

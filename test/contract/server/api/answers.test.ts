@@ -55,6 +55,8 @@ const WISHES: Readonly<Record<string, () => Promise<Wish>>> = {
   revokeServer: async () => ({ ids: { servers: await addServer(world.api, newId()) } }),
   // A job that is backed up cannot be restored onto its own server.
   createJobBackup: async () => ({ ids: { jobs: await jobOf(newId()) } }),
+  pauseBackup: async () => ({ ids: { backups: await startedBackup() } }),
+  resumeBackup: async () => ({ ids: { backups: await startedBackup() } }),
   cancelBackup: async () => ({ ids: { backups: await startedBackup() } }),
   verifyBackup: async () => ({
     ids: { backups: (await world.open.backup([file('/checked', 'x')])).id },

@@ -137,7 +137,29 @@ describe('a backup that is there', () => {
     await startOne(job)
   })
 
-  test('is canceled by its agent while it runs, which is told', async () => {
+  test('waits while it is paused, and is shown so; once it is over it cannot be', async () => {
+    const { job } = await addJob(api, 'paused')
+    const id = await startOne(job)
+    const before = dataOf(await api.call('GET', `/v1/backups/${id}/progress`))
+    expect(before['paused_at']).toBeNull()
+    const paused = await api.call('POST', `/v1/backups/${id}/pause`)
+    expect([paused.status, dataOf(paused)['status']]).toEqual([200, 'pending'])
+    const since = dataOf(paused)['paused_at']
+    expect(since).toEqual(expect.any(String))
+    const again = await api.call('POST', `/v1/backups/${id}/pause`)
+    expect([again.status, dataOf(again)['paused_at']]).toEqual([200, since])
+    expect(dataOf(await api.call('GET', `/v1/backups/${id}/progress`))['paused_at']).toBe(since)
+    const resumed = await api.call('POST', `/v1/backups/${id}/resume`)
+    expect([resumed.status, dataOf(resumed)['paused_at']]).toEqual([200, null])
+    await api.call('POST', `/v1/backups/${id}/cancel`)
+    for (const wish of ['pause', 'resume']) {
+      const late = await api.call('POST', `/v1/backups/${id}/${wish}`)
+      expect([late.status, errorOf(late).code]).toEqual([409, 'INVALID_STATE'])
+      expect(errorOf(late).details['status']).toBe('canceled')
+    }
+  })
+
+  test('is paused, resumed and canceled by its agent while it runs, which is told', async () => {
     const { job, server } = await addJob(api, 'stopped')
     const id = await startOne(job)
     const orders: Order[] = []
@@ -158,6 +180,12 @@ describe('a backup that is there', () => {
       started_at: sql`hf_now()`,
       deadline: sql`hf_now() + interval '1 hour'`,
     })
+    for (const wish of ['pause', 'pause', 'resume', 'resume'])
+      expect((await api.call('POST', `/v1/backups/${id}/${wish}`)).status).toBe(200)
+    expect(orders.splice(0)).toMatchObject([
+      { type: 'backup.pause', run: id, epoch: 4 },
+      { type: 'backup.resume', run: id, epoch: 4 },
+    ])
     const asked = await api.call('POST', `/v1/backups/${id}/cancel`)
     expect([asked.status, dataOf(asked)['status']]).toEqual([202, 'running'])
     expect(orders).toMatchObject([{ type: 'backup.cancel', run: id, epoch: 4 }])
@@ -167,6 +195,8 @@ describe('a backup that is there', () => {
       .select('cancel_requested_at')
       .executeTakeFirstOrThrow()
     expect(row.cancel_requested_at).not.toBeNull()
+    const late = await api.call('POST', `/v1/backups/${id}/pause`)
+    expect([late.status, errorOf(late).details['status']]).toEqual([409, 'about to be canceled'])
     api.agents.links.remove(link)
   })
 

@@ -197,7 +197,8 @@ describe('GET /v1/backups/{id}/events', () => {
     expect((await follow(id)).status).toBe(200)
     all[50]!.close()
     await eventually('a free place', async () => (await open()).status === 200)
-    await happens(id, { kind: 'cancel', problem: { code: 'CANCELED', message: 'as asked' } })
+    const problem = { code: 'CANCELED', message: 'as asked' }
+    await happens(id, { kind: 'cancel', problem, now: 0 })
     for (const stream of all.filter((one) => one !== all[50])) {
       await stream.end()
       expect(statuses(stream)).toContain('canceled')

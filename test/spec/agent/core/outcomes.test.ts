@@ -54,6 +54,10 @@ describe('a run on the board', () => {
     expect(board.said({ ...progress, ...bytes, bytes_read: 9 }, null, 200)).toBeNull()
     expect(board.runs()).toMatchObject([{ phase: 'uploading', files: 3, bytes: 10 }])
     expect(board.start(backup, 300)).toBe(false)
+    board.hold(RUN, true)
+    expect(board.runs()).toMatchObject([{ paused: true }])
+    board.hold(RUN, false)
+    expect(board.runs()[0]).not.toHaveProperty('paused')
     expect(board.runs()).toMatchObject([{ began: 100 }])
   })
 

@@ -5,6 +5,7 @@ const policy = (over: Partial<Policy>): Policy => ({
   file: '/etc/holdfast/policy.json',
   sources: [],
   restores: [],
+  ceiling: { upload: null, download: null },
   ...over,
 })
 
@@ -40,7 +41,10 @@ describe('a policy', () => {
       file: 'f',
       sources: ['/', latin1('/srv/ü')],
       restores: [],
+      ceiling: { upload: null, download: null },
     })
+    const slow = '{"version": 1, "sources": [], "restores": [], "upload_limit": 1048576}'
+    expect(parsePolicy('f', slow).ceiling).toEqual({ upload: 1048576, download: null })
     const commented = '{"version": 1,\n  // why\n "sources": ["/a//b/./c/"], "restores": []}'
     expect(parsePolicy('f', commented).sources).toEqual(['/a/b/c'])
     // Not at the beginning of a line it is part of what stands there.

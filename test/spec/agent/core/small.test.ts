@@ -152,9 +152,10 @@ describe('runs', () => {
     const good = (): null => null
     const bad = new Error('not with me')
     expect(work.decide('run', good)).toEqual({ do: 'start' })
-    const { stop, gone } = work.add('run', 3)
+    const signals = work.add('run', 3)
+    const { stop, gone } = signals
     expect(work.decide('run', good)).toEqual({ do: 'again' })
-    expect(work.add('run', 4)).toEqual({ stop, gone })
+    expect(work.add('run', 4)).toEqual(signals)
     expect(work.decide('run', () => bad)).toEqual({ do: 'again' })
     expect(work.epochOf('run')).toBe(4)
     work.renew('run', 9)

@@ -4,7 +4,7 @@ import { holds, isFinal, type Run, type RunEvent, step } from '#server/core/back
 
 const lease = (link: number, until = 100): { link: number; until: number } => ({ link, until })
 const problem = { code: 'CANCELED', message: 'x' }
-const PENDING: Run = { at: 'pending', epoch: 0 }
+const PENDING: Run = { at: 'pending', epoch: 0, paused: null }
 const start = (): Run => PENDING
 const dispatched = (link: number): RunEvent => ({
   kind: 'dispatched',
@@ -23,6 +23,7 @@ describe('a run', () => {
       lease: lease(1),
       accepted: false,
       cancelAsked: false,
+      paused: null,
       deadline: 1000,
     })
     expect(step(running, { kind: 'finished', epoch: 1, status: 'completed' })).toEqual([
@@ -82,11 +83,66 @@ describe('a run', () => {
   })
 
   test('is canceled at once while it waits, and by the agent while it runs', () => {
-    expect(step(PENDING, { kind: 'cancel', problem })[0].at).toBe('canceled')
-    const [asked] = step(running, { kind: 'cancel', problem })
+    expect(step(PENDING, { kind: 'cancel', problem, now: 0 })[0].at).toBe('canceled')
+    const [asked] = step(running, { kind: 'cancel', problem, now: 0 })
     expect(asked).toMatchObject({ at: 'running', cancelAsked: true })
     expect(step(asked, { kind: 'absent', link: 1 })[0].at).toBe('canceled')
     expect(step(asked, { kind: 'ended', epoch: 1, status: 'canceled', problem })[0].at).toBe(
+      'canceled',
+    )
+  })
+})
+
+const PAUSE: RunEvent = { kind: 'pause', now: 50, until: 5000 }
+const RESUME: RunEvent = { kind: 'resume', now: 4000 }
+
+describe('a paused run', () => {
+  const [paused] = step(running, PAUSE)
+
+  test('keeps lease and epoch, and gets back what was left of its time', () => {
+    expect(paused).toEqual({ ...running, paused: { since: 50, left: 950 }, deadline: 5000 })
+    expect(step(paused, PAUSE)).toEqual([paused, 'same'])
+    expect(step(paused, { kind: 'tick', now: 99 })).toEqual([paused, 'same'])
+    expect(step(paused, RESUME)).toEqual([{ ...running, deadline: 4950 }, 'changed'])
+    expect(step(running, RESUME)).toEqual([running, 'same'])
+  })
+
+  test('is not failed by its deadline, but by the end of the pause', () => {
+    expect(step(paused, { kind: 'tick', now: 1001 })[0]).toMatchObject({ at: 'running' })
+    expect(step(paused, { kind: 'tick', now: 5000 })[0]).toMatchObject({
+      at: 'failed',
+      problem: { code: 'PAUSED_TOO_LONG' },
+    })
+  })
+
+  test('outlives its agent, is offered to nobody, and to the next one when it is resumed', () => {
+    const [left] = step(paused, { kind: 'absent', link: 1 })
+    expect(left).toMatchObject({ at: 'running', lease: null, accepted: false, epoch: 1 })
+    expect(step(left, { kind: 'absent', link: 2 })).toEqual([left, 'same'])
+    expect(step(left, dispatched(2))).toEqual([left, 'not-now'])
+    const [resumed] = step(left, RESUME)
+    expect(step(resumed, dispatched(2))[0]).toMatchObject({
+      at: 'running',
+      epoch: 2,
+      lease: lease(2),
+      deadline: 4950,
+    })
+  })
+
+  test('that waits is not offered until it is resumed', () => {
+    const [waiting] = step(PENDING, PAUSE)
+    expect(waiting).toEqual({ ...PENDING, paused: { since: 50, left: null } })
+    expect(step(waiting, PAUSE)).toEqual([waiting, 'same'])
+    expect(step(waiting, dispatched(1))).toEqual([waiting, 'not-now'])
+    expect(step(waiting, RESUME)).toEqual([PENDING, 'changed'])
+    expect(step(PENDING, RESUME)).toEqual([PENDING, 'same'])
+  })
+
+  test('can be canceled, which ends the pause; what is to be canceled cannot be paused', () => {
+    const [asked] = step(paused, { kind: 'cancel', problem, now: 60 })
+    expect(asked).toMatchObject({ at: 'running', cancelAsked: true, paused: null, deadline: 1010 })
+    expect(step(asked, PAUSE)).toEqual([asked, 'not-now'])
+    expect(step(step(PENDING, PAUSE)[0], { kind: 'cancel', problem, now: 60 })[0].at).toBe(
       'canceled',
     )
   })
@@ -107,7 +163,9 @@ const anyEvent: fc.Arbitrary<RunEvent> = fc.oneof(
   fc.record({ kind: fc.constant('presented' as const), lease: anyLease }),
   fc.record({ kind: fc.constant('absent' as const), link }),
   fc.record({ kind: fc.constant('tick' as const), now: time }),
-  fc.record({ kind: fc.constant('cancel' as const), problem: fc.constant(problem) }),
+  fc.record({ kind: fc.constant('cancel' as const), problem: fc.constant(problem), now: time }),
+  fc.record({ kind: fc.constant('pause' as const), now: time, until: fc.constant(2000) }),
+  fc.record({ kind: fc.constant('resume' as const), now: time }),
   fc.record({
     kind: fc.constant('ended' as const),
     epoch,

@@ -7,7 +7,7 @@ const problem = { code: 'RUN_LOST', message: 'It is gone.' }
 
 /** What is said while these happen to a run, one after the other. */
 const told = (...events: RunEvent[]): string[] => {
-  let run: Run = { at: 'pending', epoch: 0 }
+  let run: Run = { at: 'pending', epoch: 0, paused: null }
   return events.flatMap((event) => {
     const [next] = step(run, event)
     const lines = linesOf('backup', run, next)
@@ -51,12 +51,20 @@ describe('the log of a run', () => {
 
   test('says who ended it, and why', () => {
     expect(told(offered, { kind: 'refused', epoch: 1, problem }).at(-1)).toBe('error: It is gone.')
-    const cancel: RunEvent = { kind: 'cancel', problem }
+    const cancel: RunEvent = { kind: 'cancel', problem, now: 0 }
     const ended: RunEvent = { kind: 'ended', epoch: 1, status: 'canceled', problem }
     expect(told(offered, accepted, cancel, cancel, ended).slice(2)).toEqual([
       'info: The agent is asked to stop.',
       'warn: It is gone.',
     ])
+  })
+
+  test('says when it is paused and when it goes on, while it waits and while it runs', () => {
+    const pause: RunEvent = { kind: 'pause', now: 10, until: 500 }
+    const resume: RunEvent = { kind: 'resume', now: 20 }
+    const said = ['info: It is paused.', 'info: It is resumed.']
+    expect(told(pause, pause, resume, resume)).toEqual(said)
+    expect(told(offered, accepted, pause, pause, resume, resume).slice(2)).toEqual(said)
   })
 
   test('names each known problem, and counts the others', () => {
