@@ -257,6 +257,8 @@ export type Vaults = {
     readonly agentKey: Uint8Array
     readonly organizationKey: Uint8Array
     readonly known: Uint8Array | null
+    /** It is known, but the storage has lost it, or the secret: both are to be written again. */
+    readonly unwritten: boolean
   }>
   /** `false` where another genesis is known already. */
   open(vault: VaultId, genesis: Uint8Array, key: string): Promise<boolean>

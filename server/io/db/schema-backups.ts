@@ -71,6 +71,7 @@ export type Backups = BackupRun &
     last_used_at: Time | null
     deleted_at: Time | null
     purged_at: Time | null
+    record_lost_at: Time | null
     created_at: DefaultTime
     started_at: Time | null
     completed_at: Time | null
@@ -106,6 +107,7 @@ export type Packs = {
   condemned_epoch: number | null
   retired_epoch: number | null
   deleted_at: Time | null
+  lost_at: Time | null
   most_live: Default<number>
 }
 

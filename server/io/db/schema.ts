@@ -184,6 +184,7 @@ type Vaults = {
   genesis: Bytes | null
   genesis_fingerprint: Bytes | null
   genesis_key: string | null
+  unwritten_at: Time | null
   agent_key: Bytes | null
   catalog_epoch: Default<number>
   next_pack_counter: Default<number>

@@ -105,15 +105,18 @@ const packObject = (row: PackRow): PackObject => ({
   class: row.class,
 })
 
+/** Lost ones too: a bucket may come back, and what is in fact not there is said by the store. */
+const READABLE = sql`(p.state in ('stored', 'condemned') or p.lost_at is not null)`
+
 const packs = async (
   db: Kysely<Schema>,
   vault: VaultId,
   nos: readonly number[],
 ): Promise<readonly PackObject[]> => {
   const { rows } = await sql<PackRow>`
-    select pack_no, class, object_key, size, sha256, header from packs
-    where vault_id = ${vault} and pack_no = ${anyOf(nos)} and state in ('stored', 'condemned')
-      and header is not null`.execute(db)
+    select p.pack_no, p.class, p.object_key, p.size, p.sha256, p.header from packs p
+    where p.vault_id = ${vault} and p.pack_no = ${anyOf(nos)} and ${READABLE}
+      and p.header is not null`.execute(db)
   return rows.map(packObject)
 }
 
@@ -127,7 +130,7 @@ const packsAmong = async (
     from pack_refs r join packs p on p.vault_id = r.vault_id and p.pack_no = r.pack_no
     where r.vault_id = ${vault} and r.pack_no = ${anyOf(nos)} and r.job_id = ${job}
       and r.from_seq <= ${sequence} and (r.to_seq is null or r.to_seq > ${sequence})
-      and p.state in ('stored', 'condemned') and p.header is not null`.execute(db)
+      and ${READABLE} and p.header is not null`.execute(db)
   return rows.map(packObject)
 }
 
@@ -143,7 +146,7 @@ const packsOf = async (
     from pack_refs r join packs p on p.vault_id = r.vault_id and p.pack_no = r.pack_no
     where r.vault_id = ${vault} and r.pack_no > ${after} and r.job_id = ${job}
       and r.from_seq <= ${sequence} and (r.to_seq is null or r.to_seq > ${sequence})
-      and p.state in ('stored', 'condemned') and p.header is not null
+      and ${READABLE} and p.header is not null
     order by r.pack_no limit ${limit}`.execute(db)
   return rows.map(packObject)
 }
