@@ -2,20 +2,33 @@
 import { createHash } from 'node:crypto'
 import type { RecipientSet } from '#shared/format/keys.ts'
 import type { BackupStart, FilesSource } from '#shared/protocol/orders.ts'
-import type { anId as makeAnId, ControlPlane } from './agent-control-plane.ts'
+
+/** What it knows by then. */
+type Plane = {
+  readonly commits: readonly {
+    readonly run: string
+    readonly sequence: number
+    readonly recordKey: string
+  }[]
+  readonly store: ReadonlyMap<string, Uint8Array>
+  readonly genesis: string | null
+  readonly emptied: boolean
+  readonly gone: number[]
+  readonly retired: number[]
+}
 
 type About = {
   readonly vault: string
   readonly job: string
   readonly recipients: RecipientSet
   readonly packBytes: number
-  readonly anId: typeof makeAnId
+  readonly anId: () => string
 }
 
 const sha = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('base64url')
 
 export const startOf = (
-  cp: ControlPlane,
+  cp: Plane,
   { vault, job, recipients, packBytes, anId }: About,
   sources: readonly FilesSource[],
 ): BackupStart => {

@@ -72,6 +72,7 @@ export type Backups = BackupRun &
     deleted_at: Time | null
     purged_at: Time | null
     record_lost_at: Time | null
+    record_sealed_file_key: Bytes | null
     created_at: DefaultTime
     started_at: Time | null
     completed_at: Time | null
@@ -108,6 +109,7 @@ export type Packs = {
   retired_epoch: number | null
   deleted_at: Time | null
   lost_at: Time | null
+  sealed_file_key: Bytes | null
   most_live: Default<number>
 }
 
@@ -121,7 +123,7 @@ export type VaultObjects = {
   sha256: Bytes
   header: Bytes | null
   etag: string | null
-  granted_by: BackupId
+  granted_by: BackupId | null
   granted_at: DefaultTime
   stored_at: Time | null
 }

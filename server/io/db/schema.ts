@@ -185,6 +185,8 @@ type Vaults = {
   genesis_fingerprint: Bytes | null
   genesis_key: string | null
   unwritten_at: Time | null
+  signers: Default<readonly { readonly key: string; readonly bytes: string }[]>
+  unread_at: Time | null
   agent_key: Bytes | null
   catalog_epoch: Default<number>
   next_pack_counter: Default<number>

@@ -132,7 +132,7 @@ const forget = async (
     delete from vault_objects o using backups b
     where b.id = ${backup} and o.vault_id = b.vault_id
       and o.class = any(${[...classes]}::text[])
-      and (o.class <> 'record' or o.granted_by = b.id)
+      and case when o.class = 'record' then o.granted_by = b.id else o.no = 0 end
       and o.object_key <> all(${[...keep]}::text[])
     returning o.object_key`.execute(db)
   return rows.map(({ object_key }) => object_key)

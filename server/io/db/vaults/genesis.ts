@@ -13,6 +13,7 @@ export const genesisOf = async (
     .innerJoin('servers', 'servers.id', 'vaults.server_id')
     .innerJoin('organizations', 'organizations.id', 'vaults.org_id')
     .select(['vaults.recipients', 'vaults.genesis', 'vaults.unwritten_at', 'servers.signing_key'])
+    .select('vaults.signers')
     .select('organizations.signing_public_key')
     .where('vaults.id', '=', vault)
     .executeTakeFirst()
@@ -30,6 +31,10 @@ export const genesisOf = async (
     organizationKey: signing_public_key,
     known: row.genesis,
     unwritten: row.unwritten_at !== null,
+    later: row.signers.map(({ key, bytes }) => ({
+      key,
+      bytes: new Uint8Array(Buffer.from(bytes, 'base64url')),
+    })),
   }
 }
 
