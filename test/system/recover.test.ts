@@ -1,6 +1,15 @@
 /** The control plane is gone with its catalog: what is left is the bucket, the kit, and the machines with their agents. */
 import { randomBytes } from 'node:crypto'
-import { appendFileSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  appendFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -105,5 +114,51 @@ describe('recover', () => {
     expect(third).toMatchObject({ sequence: 3, counts: { files: 32 } })
     expect(third.bytes.new).toBeLessThan(100_000)
     for (const one of kept) await expectRestored(one)
+  })
+
+  test('lets old backups be verified, fetched, and restored by the agent, with the kit', async () => {
+    const { url, token } = instance!
+    const run = holdfast({ url, token, cwd: folder })
+    const { id, facts } = kept[0]!
+    const full = await run(['verify', id, '--level', 'full'])
+    expect([full.code, full.err]).toEqual([0, full.err])
+    for (const command of ['get', 'restore']) {
+      const to = join(folder, `${command} ${id}`)
+      const said = await run([command, id, '--to', to, '--identity', kit])
+      expect([command, said.code, said.err]).toEqual([command, 0, said.err])
+      expect(differences(facts, snapshot(join(to, source)))).toEqual([])
+    }
+  })
+
+  test('works from any S3, and of a spoiled bucket takes what can be believed', async () => {
+    const { data: storages } = await instance!.call('GET', '/v1/storages')
+    const [{ endpoint = '' } = {}] = storages as { endpoint: string }[]
+    const credentials = readFileSync(join(data, 's3-credentials'), 'utf8')
+    const [, id = ''] = /access_key_id = (.*)/.exec(credentials) ?? []
+    const [, secret = ''] = /secret_access_key = (.*)/.exec(credentials) ?? []
+    const secretFile = join(folder, 'secret')
+    writeFileSync(secretFile, secret)
+    const records = readdirSync(bucket, { recursive: true, encoding: 'utf8' }).filter((name) =>
+      name.endsWith(`${kept[1]!.id}.age`),
+    )
+    const path = join(bucket, records[0]!)
+    const bytes = readFileSync(path)
+    bytes[bytes.length - 100]! ^= 1
+    writeFileSync(path, bytes)
+    const third = join(folder, 'third')
+    const said = await holdfast({ url: '', token: '', cwd: folder })([
+      ...['recover', '--storage', `${endpoint}/holdfast`, '--access-key-id', id],
+      ...['--secret-file', secretFile, '--identity', kit, '--data', third],
+    ])
+    expect([said.code, said.err]).toEqual([3, said.err])
+    expect(said.out).toContain('2 backups')
+    expect(said.out).toContain(`${kept[1]!.id}.age`)
+    expect(said.out).toContain('Nothing of this vault is deleted')
+    expect(said.out).not.toContain(secret)
+  })
+
+  test('refuses a data folder on which a control plane runs', async () => {
+    const busy = await recover()
+    expect([busy.code, busy.err]).toEqual([2, expect.stringContaining('runs on this data folder')])
   })
 })
