@@ -1,7 +1,8 @@
 /** holdfast-agent: a table of commands, and the only file that sees both io and flows. */
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { createWriteStream, readFileSync, writeFileSync } from 'node:fs'
+import { createInterface } from 'node:readline'
 import { fail } from '#shared/errors.ts'
 import { readConfig, type Config } from './config.ts'
 import { enrollOptions, runEnroll } from './entry/cli/enroll.ts'
@@ -9,6 +10,7 @@ import { exitCodeOf, lineOf } from './entry/cli/exit-codes.ts'
 import { handedCommand } from './entry/cli/handed.ts'
 import { openCommand } from './entry/cli/open.ts'
 import { policyLines, policyOptions } from './entry/cli/policy.ts'
+import { recoverCommand } from './entry/cli/recover.ts'
 import { placesFrom, runAgent } from './entry/cli/run.ts'
 import { exitOf, readStatusOf, statusOptions } from './entry/cli/status.ts'
 import { statusJson, statusText } from './entry/cli/status-text.ts'
@@ -167,6 +169,24 @@ const handed: Command = async (_args, _config, stop) => {
   })
 }
 
+/** Lines in on standard input, lines out on the third descriptor. */
+const recover: Command = async () => {
+  const out = createWriteStream('', { fd: 3 })
+  const world = openWorld()
+  const code = await recoverCommand({
+    lines: createInterface({ input: process.stdin, crlfDelay: Infinity }),
+    say: async (line) => {
+      if (!out.write(`${line}\n`)) await once(out, 'drain')
+    },
+    err: (text) => process.stderr.write(text),
+    readText: world.readText,
+    clock: systemClock,
+  })
+  out.end()
+  await once(out, 'close')
+  return code
+}
+
 const COMMANDS: Readonly<Record<string, Command>> = {
   enroll,
   run,
@@ -174,6 +194,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   policy: showPolicy,
   open,
   handed,
+  recover,
 }
 
 const USAGE = `holdfast-agent ${VERSION}

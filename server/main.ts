@@ -16,6 +16,8 @@ import type { DeskParts } from './entry/cli/desk.ts'
 import { openVault, runReader } from './entry/cli/open.ts'
 import type { Plane } from './entry/cli/plane.ts'
 import { type Actions, runProgram } from './entry/cli/program.ts'
+import { recoverCommand } from './entry/cli/recover.ts'
+import { startReader } from './entry/cli/recover-reader.ts'
 import { type Served, serve } from './entry/cli/serve.ts'
 import { up } from './entry/cli/up.ts'
 import { startOwnWork } from './entry/own-work.ts'
@@ -27,6 +29,7 @@ import { type Bootstrapped, bootstrap } from './flow/bootstrap.ts'
 import { PATIENCE } from './flow/change-storage.ts'
 import { createFollowing } from './flow/follow.ts'
 import { prepareVault } from './flow/prepare-vault.ts'
+import { recover } from './flow/recover/recover.ts'
 import { createReadiness } from './flow/readiness.ts'
 import { createDetails } from './flow/reading/backup-detail.ts'
 import { createBrowsing } from './flow/reading/browse-backup.ts'
@@ -40,6 +43,7 @@ import { BUCKET } from './io/embedded/s3-endpoint.ts'
 import { type LocalStorage, settleLocalStorage, startLocalStorage } from './io/embedded/storage.ts'
 import { makeLog } from './io/log.ts'
 import { ensureLocalToken, readLocalToken, writeLocalToken } from './io/local-token.ts'
+import { openGround } from './io/recovery-ground.ts'
 import { createPrivate, makeFolder } from './io/private-file.ts'
 import { systemRandom } from './io/random.ts'
 import { announce, readRunning } from './io/running-file.ts'
@@ -269,6 +273,25 @@ const runServe: Actions['serve'] = async (flags, kit) => {
   )
 }
 
+const runRecover: Actions['recover'] = async (flags) => {
+  const config = readConfig(flags)
+  const log = makeLog({ level: config.logLevel ?? 'error' })
+  return recoverCommand(
+    {
+      startReader: () => startReader(AGENT),
+      readText: desk.readText,
+      ask: askLine,
+      recover: async ({ from, kit, reader }, told, stop) => {
+        await using owned = new AsyncDisposableStack()
+        const ground = await openGround(config, log, [from, kit, { owned, stop }])
+        const world = { clock: systemClock, random: systemRandom, log }
+        return await recover({ ...ground, ...world, reader }, ground, [told, stop])
+      },
+    },
+    flags,
+  )
+}
+
 /** Where commands find their control plane: the environment, else one that runs on the data folder. */
 const desk: DeskParts = {
   known: (flags) => {
@@ -294,6 +317,7 @@ const code = await runProgram(
     up: runUp,
     serve: runServe,
     open: async (args) => openVault(AGENT, args),
+    recover: runRecover,
     desk,
     version: VERSION,
   },

@@ -260,6 +260,10 @@ export type Vaults = {
     readonly agentKey: Uint8Array
     readonly organizationKey: Uint8Array
     readonly known: Uint8Array | null
+    /** It is known, but the storage has lost it, or the secret: both are to be written again. */
+    readonly unwritten: boolean
+    /** The files of the chain after the genesis. */
+    readonly later: readonly { readonly key: string; readonly bytes: Uint8Array }[]
   }>
   /** `false` where another genesis is known already. */
   open(vault: VaultId, genesis: Uint8Array, key: string): Promise<boolean>

@@ -235,6 +235,9 @@ const recipientsOf = (order: BackupStart): { pack: string[]; tree: string[] } =>
   return { pack: [...content, ...recovery], tree: [...content, ...recovery, ...list] }
 }
 
+const goneOf = ({ forget, gone }: BackupStart): readonly PackNo[] | 'all' =>
+  forget === true ? 'all' : gone
+
 /**
  * Runs the order to its commit. Throws what went wrong; whatever it throws, and wherever the machine dies, the local
  * state is that of the backup before, and what was confirmed is not sent again.
@@ -253,7 +256,7 @@ export const runBackup = async (
   const keys = vaultKeys(vault, order.vault)
   const before = readParent(state, order.job, order.vault.id)
   const left = packsToLeave(order.retired ?? [], before)
-  const known = openKnown(state, order.vault.id, { gone: order.gone, left })
+  const known = openKnown(state, order.vault.id, { gone: goneOf(order), left })
   const uploads = createUploads({ ...parts, link }, crew.stop)
   const setup = {
     idKey: keys.idKey,

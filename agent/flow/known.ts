@@ -123,13 +123,16 @@ const setAside = (
   return aside
 }
 
-export type Absent = { readonly gone: readonly PackNo[]; readonly left: ReadonlySet<PackNo> }
+export type Absent = {
+  readonly gone: readonly PackNo[] | 'all'
+  readonly left: ReadonlySet<PackNo>
+}
 
 /** Opens what the agent knows about a vault; `gone` is dropped first, `left` counts as absent in this run. */
 export const openKnown = (state: StateFolder, vault: string, { gone, left }: Absent): Known => {
   const paths = { packs: `vaults/${vault}/packs`, blobs: `vaults/${vault}/blobs` }
   const all = loadRows(state, paths.packs)
-  const lost = gone.filter((pack) => all.delete(pack))
+  const lost = (gone === 'all' ? [...all.keys()] : gone).filter((pack) => all.delete(pack))
   if (lost.length > 0) saveRows(state, paths.packs, all)
   const table = createTable()
   let file = state.records(paths.blobs, RECORD_BYTES)

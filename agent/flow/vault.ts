@@ -18,6 +18,8 @@ import type { Uploads } from './uploads.ts'
 export type VaultOrder = {
   readonly id: string
   readonly is_new: boolean
+  /** Its first objects are to be written again, as they were. */
+  readonly again?: boolean
   readonly recipients: RecipientSet
 }
 
@@ -116,7 +118,7 @@ export const openVault = async (
   { link, uploads, stop }: Opening,
 ): Promise<void> => {
   const bytes = state.read(vaultPath(vault.id))
-  if (!vault.is_new || bytes === null) return
+  if (!(vault.is_new || vault.again === true) || bytes === null) return
   const file = readVaultFile(bytes)
   const genesis = bytesOf(file.genesis)
   const key = bytesOf(file.key)

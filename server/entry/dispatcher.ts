@@ -60,7 +60,7 @@ export const startDispatcher = async (parts: AgentParts): Promise<Dispatcher> =>
       ],
     )
   const dispatching = [
-    sweep(bells[0], 'dispatch backups', async () => dispatchBackups(parts)),
+    sweep(bells[0], 'dispatch backups', async () => dispatchBackups(parts, stop.signal)),
     // Beside them, as it reads from storages.
     sweep(bells[1], 'dispatch restores', async () => {
       await askForProofs(parts)

@@ -19,6 +19,7 @@ import type { OpenRequests } from '../ports/open-requests.ts'
 import type { Identities, Reading } from '../ports/reading.ts'
 import type { Restores } from '../ports/restores.ts'
 import type { RestoreResult, Runs, RunScope, Settled } from '../ports/runs.ts'
+import type { SpotChecks } from '../ports/spot-checks.ts'
 
 export type Timing = {
   /** Agents say that they live this often; whole seconds. */
@@ -45,6 +46,7 @@ export type AgentParts = {
   readonly runs: Runs
   readonly vaults: Vaults
   readonly objects: Objects
+  readonly spotChecks: SpotChecks
   readonly commits: Commits
   readonly stores: Stores
   readonly reading: Reading

@@ -21,6 +21,7 @@ import {
 } from './agent-parts.ts'
 import { lookAt } from './confirm-objects.ts'
 import { dropRecords } from './drop-records.ts'
+import { spotCheck } from './spot-check.ts'
 
 /** HEADs at once: a first backup of 1 TiB has 65,000 packs to look at. */
 const LOOKS_AT_ONCE = 32
@@ -63,7 +64,13 @@ const lookAtPacks = async (parts: AgentParts, ready: Ready, stop: AbortSignal): 
       gone.push(object.no)
     }
   })
-  if (gone.length > 0 && scope.vault !== null) await parts.objects.lost(scope.vault, gone)
+  if (scope.vault === null) return
+  if (gone.length > 0) await parts.objects.lost(scope.vault, gone)
+  const { vault, job, storage } = scope
+  // What this backup takes over from the one before is too much to be looked at one by one.
+  const missing = await spotCheck(parts, { vault, job, storage }, stop)
+  // Its next run writes them again.
+  if (missing.own) throw fail('MISSING_OBJECT', { key: `vaults/${vault}/keys` })
 }
 
 const commit = async (

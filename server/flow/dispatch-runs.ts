@@ -48,17 +48,23 @@ const offer = async (
   }
 }
 
-/** Offers what waits for the servers that are connected here, and says how many it took. */
-export const dispatchBackups = async (parts: AgentParts): Promise<number> => {
+/**
+ * Offers what waits for the servers that are connected here, and says how many it took. They look at their storages first, so one
+ * that is slow must not keep the others waiting.
+ */
+export const dispatchBackups = async (parts: AgentParts, stop: AbortSignal): Promise<number> => {
   const all = await claim(parts, 'backup')
-  for (const claimed of all)
-    await offer(parts, claimed, async (of, run) => {
-      if (of.kind === 'backup') await offerBackup(parts, claimed.link, [of.id, run])
-    })
+  await Promise.all(
+    all.map(async (claimed) =>
+      offer(parts, claimed, async (of, run) => {
+        if (of.kind === 'backup') await offerBackup(parts, claimed.link, [of.id, run, stop])
+      }),
+    ),
+  )
   return all.length
 }
 
-/** The same, for restores. These read a little from their storages, so one that is slow must not keep the others waiting. */
+/** The same, for restores. */
 export const dispatchRestores = async (parts: AgentParts, stop: AbortSignal): Promise<number> => {
   const all = await claim(parts, 'restore')
   await Promise.all(

@@ -72,6 +72,15 @@ const adopt = async (parts: AgentParts, opening: Opening, stop: AbortSignal): Pr
   await removeOthers(parts, opening, [[signer.key, secret.key], stop])
 }
 
+const putBack = async (
+  parts: AgentParts,
+  scope: RunScope,
+  [{ later }, stop]: readonly [Expected, AbortSignal],
+): Promise<void> => {
+  const store = await parts.stores.open(scope.storage)
+  for (const { key, bytes } of later) await store.put(key, bytes, { ifAbsent: true }, stop)
+}
+
 export const openVault = async (
   parts: AgentParts,
   [link, report]: readonly [Link, Reports['vault.opened']],
@@ -84,8 +93,12 @@ export const openVault = async (
   const expected = await parts.vaults.genesis(vault)
   const genesis = new Uint8Array(Buffer.from(report.genesis, 'base64url'))
   check(verifyChain(genesis, []), vault, expected)
-  if (expected.known === null) await adopt(parts, { scope, vault, genesis }, stop)
-  else if (!same(expected.known, genesis)) throw refuse('is another than the one that is known')
+  if (expected.known !== null && !same(expected.known, genesis))
+    throw refuse('is another than the one that is known')
+  // Those that a recovery wrote no agent has: whatever is lost of them is put back first.
+  if (expected.unwritten) await putBack(parts, scope, [expected, stop])
+  if (expected.known === null || expected.unwritten)
+    await adopt(parts, { scope, vault, genesis }, stop)
   const store = await parts.stores.open(scope.storage)
   const note = hint(vault, genesisFingerprint(genesis), expected.recipients)
   await store.put(hintKey(vault), note, { ifAbsent: true }, stop)

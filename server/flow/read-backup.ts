@@ -4,7 +4,12 @@
  * what it says is compared with what was signed.
  */
 import { type Failure, fail, hasCode } from '#shared/errors.ts'
-import { open as openAge, openPreamble } from '#shared/format/age.ts'
+import {
+  open as openAge,
+  openPreamble,
+  openPreambleWith,
+  openSegments,
+} from '#shared/format/age.ts'
 import { toBase64url } from '#shared/format/bytes.ts'
 import { type Identity, sha256 } from '#shared/format/keys.ts'
 import { parseKey } from '#shared/format/layout.ts'
@@ -61,9 +66,13 @@ const readWhole = async (
 const openOwn = (
   identity: Identity,
   chain: Chain,
-  object: { readonly key: string; readonly bytes: Uint8Array },
+  object: Pick<StoredRow, 'key' | 'fileKey'> & { readonly bytes: Uint8Array },
 ): Uint8Array => {
   try {
+    if (object.fileKey !== undefined) {
+      const { key, length } = openPreambleWith(object.bytes, object.fileKey)
+      return openSegments(key, object.bytes.subarray(length), 0, true)
+    }
     return openAge(object.bytes, [identity], `the object ${object.key}`)
   } catch (error) {
     throw ownError(error, [identity, chain], object.key)
@@ -92,7 +101,7 @@ const readRecord = async (
     const bytes = await readWhole(place, record, [MAX_RECORD, stop])
     if (toBase64url(sha256(bytes)) !== record.sha256)
       throw damaged(record.key, 'its SHA-256 is not the one that was committed')
-    const decoded = decodeRecord(openOwn(list, chain, { key: record.key, bytes }))
+    const decoded = decodeRecord(openOwn(list, chain, { ...record, bytes }))
     verifyRecord(decoded, chain, backup)
     const { body } = decoded
     if (body.job !== job || body.sequence !== sequence)
@@ -153,6 +162,12 @@ const accessOf = (
       try {
         return await Promise.resolve(openPreamble(preamble, [list], `the object ${facts.key}`))
       } catch (error) {
+        // Sealed before a recovery, to a list recipient that nobody has any more.
+        const [row] = hasCode(error, 'WRONG_KEY')
+          ? await parts.reading.packs(committed.vault, [facts.pack])
+          : []
+        if (row?.fileKey !== undefined && row.key === facts.key)
+          return openPreambleWith(preamble, row.fileKey)
         throw ownError(error, [list, chain], facts.key)
       }
     },

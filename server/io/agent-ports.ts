@@ -4,12 +4,14 @@ import type { OpenRequests } from '../ports/open-requests.ts'
 import type { Identities, Reading } from '../ports/reading.ts'
 import type { Restores } from '../ports/restores.ts'
 import type { Runs } from '../ports/runs.ts'
+import type { SpotChecks } from '../ports/spot-checks.ts'
 import { createLinks } from './agents/links.ts'
 import type { Base } from './base.ts'
 import { systemClock } from './clock.ts'
 import { agentsIn } from './db/agents/agents.ts'
 import { commitsIn } from './db/commits/commits.ts'
 import { objectsIn } from './db/objects/objects.ts'
+import { spotChecksIn } from './db/objects/spot-checks.ts'
 import { openRequestsIn } from './db/open-requests/open-requests.ts'
 import { openerSealing } from './db/open-requests/sealing.ts'
 import { recentIdentities } from './db/reading/identities.ts'
@@ -31,6 +33,7 @@ export type AgentPorts = {
   readonly runs: Runs
   readonly vaults: Vaults
   readonly objects: Objects
+  readonly spotChecks: SpotChecks
   readonly commits: Commits
   readonly stores: OpenStores
   readonly reading: Reading
@@ -55,6 +58,7 @@ export const agentPortsOn = ({
     runs: runsIn(db),
     vaults: vaultsIn(db, vaultSealing(sealing)),
     objects: objectsIn(db),
+    spotChecks: spotChecksIn(db, idMaker(world)),
     commits: commitsIn(db),
     stores: createStores({ rows: storageRowsIn(db, sealing), ...world }),
     reading,

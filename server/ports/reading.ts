@@ -14,6 +14,8 @@ export type StoredRow = {
   readonly sha256: string
   /** Age header and payload nonce: the first bytes of the object. */
   readonly header: Uint8Array
+  /** Of a tree or record that the list identity does not open, since it is older than a recovery. */
+  readonly fileKey?: Uint8Array
 }
 
 export type PackObject = StoredRow & { readonly no: number; readonly class: PackClass }

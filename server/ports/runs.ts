@@ -30,6 +30,8 @@ export type Briefing = Pick<
 > & {
   readonly kept: readonly number[]
   readonly gone: readonly number[]
+  /** No pack that the agent knows of counts. */
+  readonly forget: boolean
   readonly retired: readonly number[]
 }
 

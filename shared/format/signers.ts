@@ -52,7 +52,7 @@ export type Chain = {
 
 const GENESIS_LABEL = 'holdfast/genesis/v1'
 const SIGNER_LABEL = 'holdfast/signer/v1'
-const MAX_FILE = 16 * 1024
+export const MAX_FILE = 16 * 1024
 
 const recipient = text(62)
 const recipientSet = Type.Object({

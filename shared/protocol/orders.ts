@@ -21,7 +21,13 @@ export const BackupStart = Type.Object({
   lease_seconds: whole,
   job: id,
   job_name: text(200),
-  vault: Type.Object({ id, is_new: Type.Boolean(), recipients }),
+  vault: Type.Object({
+    id,
+    is_new: Type.Boolean(),
+    /** The storage has lost its first signer or secret: both are to be written again, as they were. */
+    again: Type.Optional(Type.Boolean()),
+    recipients,
+  }),
   catalog_epoch: whole,
   /** Number of this backup in its (vault, job), one above the parent's. */
   sequence: whole,
@@ -36,6 +42,8 @@ export const BackupStart = Type.Object({
   gc_epoch: whole,
   /** Packs condemned or deleted since the last gc_epoch that this agent confirmed by a commit: their blobs count as absent. */
   gone: list(whole, 10_000),
+  /** More is gone than `gone` can say: no pack of this vault that the agent knows of counts. */
+  forget: Type.Optional(Type.Boolean()),
   /** Packs that are to be left, within a budget a run: nothing new may count on them. */
   retired: Type.Optional(list(whole, 10_000)),
   pack_bytes: whole,

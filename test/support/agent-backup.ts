@@ -80,6 +80,8 @@ export type Rig = {
   readonly state: string
   readonly cp: ControlPlane
   readonly identity: Identity
+  /** Of the organization's signing key, as a recovery kit has it. */
+  readonly organizationSeed: Uint8Array
   /** Runs one backup; throws what the run throws. */
   backup(changes?: Changes): Promise<void>
   /** The newest committed backup. */
@@ -102,7 +104,8 @@ export const rig = (packBytes?: number): Rig => {
   const source = join(folder, 'source')
   const state = join(folder, 'state')
   const signer = makeSigningKey(randomBytes(32))
-  const organization = makeSigningKey(randomBytes(32))
+  const organizationSeed = randomBytes(32)
+  const organization = makeSigningKey(organizationSeed)
   const parts = (changes: Changes): BackupParts => ({
     fs: changes.fs ?? nodeFileSystem(),
     state: stateFolder(state),
@@ -126,6 +129,7 @@ export const rig = (packBytes?: number): Rig => {
     state,
     cp,
     identity,
+    organizationSeed,
     backup: async (changes = {}) => {
       const order = cp.order(changes.sources ?? [{ type: 'files', paths: [source] }])
       const stop = changes.stop ?? new AbortController().signal

@@ -3,6 +3,7 @@ import type { BackupStart, Grant, FilesSource } from '#shared/protocol/orders.ts
 import type { ObjectClass } from '#shared/protocol/reports.ts'
 import { fail } from '#shared/errors.ts'
 import type { RecipientSet } from '#shared/format/keys.ts'
+import { startOf } from './control-plane-start.ts'
 import { packKey, packNo, recordKey, secretKey, signerKey } from '#shared/format/layout.ts'
 import { makeId } from '#shared/ids.ts'
 import type { Answers, Body, RunLink, Told, Upload } from '#agent/ports.ts'
@@ -60,6 +61,9 @@ export type ControlPlane = {
   /** Packs that `commit.finish` reports as missing once, and forgets. */
   lose: Set<number>
   gone: number[]
+  /** The bucket was emptied: `empty` did it, and orders say so until the first objects are written again. */
+  emptied: boolean
+  empty(): void
   /** Packs to be left. */
   retired: number[]
   /** What the next PUTs answer instead of storing. */
@@ -107,7 +111,8 @@ export const createControlPlane = (
   const refusal = (kind: ObjectClass, no: number): string | null => {
     if (kind === 'record')
       return staged?.pages.size === staged?.of ? null : 'the pages are not all there'
-    if (kind === 'signer' || kind === 'key') return cp.genesis === null ? null : 'the vault is open'
+    if (kind === 'signer' || kind === 'key')
+      return cp.genesis === null || cp.emptied ? null : 'the vault is open'
     return no >= packNo(1, 1) && no < packNo(1, counter) ? null : 'its number was not given'
   }
   const grant = (order: BackupStart, wanted: Body<'grants.request'>['objects'][number]): Grant => {
@@ -203,6 +208,12 @@ export const createControlPlane = (
     staged = null
     return { type: 'commit.done', sequence: order.sequence, gc_epoch: 1 }
   }
+  const openWith = (genesis: string): void => {
+    if (cp.genesis !== null && cp.genesis !== genesis)
+      throw fail('PROTOCOL_VIOLATION', { problem: 'the genesis is another one' })
+    cp.genesis = genesis
+    cp.emptied = false
+  }
   const etagOf = (body: Uint8Array): string => createHash('md5').update(body).digest('hex')
   const effect = (): void => {
     cp.effects += 1
@@ -223,7 +234,7 @@ export const createControlPlane = (
       case 'objects.stored':
       case 'vault.opened':
         if (type === 'objects.stored') stored(body as Body<'objects.stored'>)
-        else cp.genesis = (body as Body<'vault.opened'>).genesis
+        else openWith((body as Body<'vault.opened'>).genesis)
         return { type: 'objects.confirmed' }
       case 'commit.page':
         page(body as Body<'commit.page'>)
@@ -247,6 +258,12 @@ export const createControlPlane = (
     genesis: null,
     lose: new Set(),
     gone: [],
+    emptied: false,
+    empty: () => {
+      cp.store.clear()
+      cp.rows.clear()
+      cp.emptied = true
+    },
     retired: [],
     faults: [],
     overlook: 0,
@@ -285,43 +302,7 @@ export const createControlPlane = (
       effect()
       return { done: 'stored', etag: etagOf(body) }
     },
-    order: (sources) => {
-      const parent = cp.commits.at(-1)
-      return {
-        type: 'backup.start',
-        id: anId(),
-        run: anId(),
-        epoch: 1,
-        lease_seconds: 60,
-        job,
-        job_name: 'test',
-        vault: {
-          id: vault,
-          is_new: cp.genesis === null,
-          recipients: {
-            content: [...recipients.content],
-            recovery: [...recipients.recovery],
-            list: [...recipients.list],
-          },
-        },
-        catalog_epoch: 1,
-        sequence: cp.commits.length + 1,
-        parent:
-          parent === undefined
-            ? null
-            : {
-                backup: parent.run,
-                sequence: parent.sequence,
-                record_sha256: sha(cp.store.get(parent.recordKey) ?? Buffer.alloc(0)),
-              },
-        kept: cp.commits.length === 0 ? [] : [[1, cp.commits.length]],
-        sources: [...sources],
-        gc_epoch: 1,
-        gone: cp.gone,
-        retired: cp.retired,
-        pack_bytes: packBytes,
-      }
-    },
+    order: (sources) => startOf(cp, { vault, job, recipients, packBytes, anId }, sources),
   }
   return cp
 }

@@ -160,13 +160,11 @@ export const upload = async (
   return grants
 }
 
-/** Writes signer 0 and key 0 of a new vault and reports it opened. */
-export const openNewVault = async (
-  agent: Pick<ScriptedAgent, 'ask'>,
+const genesisOf = (
   me: Pick<AgentKeysAndState, 'signing'>,
   [world, start]: readonly [World, BackupStart],
-): Promise<Uint8Array> => {
-  const genesis = encodeGenesis(
+): Uint8Array =>
+  encodeGenesis(
     {
       vault: start.vault.id,
       recipients: start.vault.recipients,
@@ -176,6 +174,15 @@ export const openNewVault = async (
     },
     (bytes) => me.signing.sign(bytes),
   )
+
+/** Writes signer 0 and key 0 of a new vault, or of one that lost them, and reports it opened. */
+export const openNewVault = async (
+  agent: Pick<ScriptedAgent, 'ask'>,
+  me: Pick<AgentKeysAndState, 'signing'>,
+  [world, start]: readonly [World, BackupStart],
+  before?: Uint8Array,
+): Promise<Uint8Array> => {
+  const genesis = before ?? genesisOf(me, [world, start])
   const { content, recovery } = start.vault.recipients
   const run = { run: start.run, epoch: start.epoch }
   await upload(agent, run, [

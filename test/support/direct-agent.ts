@@ -92,7 +92,7 @@ export const startRun = async (
   job?: JobId,
 ): Promise<BackupStart> => {
   await world.addBackup(job ?? (await world.addJob(agent.server)), agent.server)
-  await dispatchBackups(parts)
+  await dispatchBackups(parts, stop)
   const start = agent.last('backup.start')
   await agent.tell({ type: 'backup.accepted', run: start.run, epoch: start.epoch })
   return start

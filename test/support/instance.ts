@@ -60,6 +60,8 @@ export type Instance = {
   call(method: 'GET' | 'POST', path: string, body?: unknown): Promise<Record<string, unknown>>
   /** A new server with an agent process that is enrolled and runs; the job backs up `paths` of it. */
   protect(name: string, paths: readonly string[], options?: ProtectOptions): Promise<Protected>
+  /** An agent with the files that it has, enrolled as a server that this control plane knows; its job is there. */
+  enrolAgain(of: Pick<Protected, 'serverId' | 'jobId' | 'state' | 'policy'>): Promise<Protected>
   /** Starts a backup and waits for its end. */
   backup(jobId: string): Promise<Record<string, unknown>>
   /** Ends the control plane alone, with this signal. */
@@ -218,6 +220,11 @@ const enroll = async (
   if (code !== 0) throw new Error(`the enrolment ended with ${String(code)}: ${errors()}`)
 }
 
+type Enrolled = Pick<Protected, 'serverId' | 'state' | 'policy'> & {
+  readonly storage: string
+  readonly key: string
+}
+
 export const startInstance = async (
   folder: string,
   options: InstanceOptions = {},
@@ -233,6 +240,43 @@ export const startInstance = async (
     if (!hasEnded(child)) child.kill(signal)
     await ended(child)
   }
+  const enrol = async (
+    { serverId, storage, key, state, policy }: Enrolled,
+    { env, allow, by, ...chosen }: ProtectOptions,
+    job: () => Promise<string>,
+  ): Promise<Protected> => {
+    const enrolment = dataOf(
+      await call('POST', `/v1/servers/${serverId}/enrollment-tokens`, {
+        vaults: [{ storage_id: storage, encryption_key_id: key }],
+      }),
+    ) as unknown as Enrolment
+    const places = ['--state', state, '--policy', policy]
+    await enroll({ url: chosen.url ?? url, places, env, allow }, enrolment)
+    const run = (): ChildProcess => {
+      const child = program('agent/main.ts', { args: ['run', ...places], env, by })
+      child.stderr?.resume()
+      return child
+    }
+    const agent = { child: run() }
+    running.agents.add(agent)
+    const jobId = await job()
+    await until('the connection of the agent', async () => {
+      const seen = dataOf(await call('GET', `/v1/servers/${serverId}`))
+      return seen['status'] === 'online' ? true : null
+    })
+    return {
+      get agent() {
+        return agent.child
+      },
+      startAgent: () => {
+        agent.child = run()
+      },
+      serverId,
+      state,
+      policy,
+      jobId,
+    }
+  }
   return {
     url,
     token,
@@ -243,52 +287,26 @@ export const startInstance = async (
     },
     said: () => running.controlPlane.said(),
     call,
-    async protect(name, paths, { env, allow, by, ...chosen } = {}) {
+    async protect(name, paths, chosen = {}) {
       const storage = chosen.storage ?? firstId(await call('GET', `/v1/storages${OLDEST}`))
       const key = chosen.key ?? firstId(await call('GET', `/v1/encryption-keys${OLDEST}`))
       const server = dataOf(await call('POST', '/v1/servers', { name, type: 'agent' }))
       const serverId = String(server['id'])
-      const enrolment = dataOf(
-        await call('POST', `/v1/servers/${serverId}/enrollment-tokens`, {
-          vaults: [{ storage_id: storage, encryption_key_id: key }],
-        }),
-      ) as unknown as Enrolment
+      const sources = [{ type: 'files', paths }]
+      const of = { server_id: serverId, storage_id: storage, encryption_key_id: key }
+      const job = async (): Promise<string> =>
+        String(dataOf(await call('POST', '/v1/jobs', { name, ...of, sources }))['id'])
       const state = join(folder, `agent-${name}`)
       const policy = join(folder, `policy-${name}.json`)
-      const places = ['--state', state, '--policy', policy]
-      await enroll({ url: chosen.url ?? url, places, env, allow }, enrolment)
-      const run = (): ChildProcess => {
-        const child = program('agent/main.ts', { args: ['run', ...places], env, by })
-        child.stderr?.resume()
-        return child
-      }
-      const agent = { child: run() }
-      running.agents.add(agent)
-      const job = dataOf(
-        await call('POST', '/v1/jobs', {
-          name,
-          server_id: serverId,
-          storage_id: storage,
-          encryption_key_id: key,
-          sources: [{ type: 'files', paths }],
-        }),
+      const at = { serverId, storage, key, state, policy }
+      return enrol(at, chosen, job)
+    },
+    enrolAgain: async ({ serverId, jobId, state, policy }) => {
+      const job = dataOf(await call('GET', `/v1/jobs/${jobId}`))
+      const [storage, key] = [String(job['storage_id']), String(job['encryption_key_id'])]
+      return enrol({ serverId, storage, key, state, policy }, {}, async () =>
+        Promise.resolve(jobId),
       )
-      await until('the connection of the agent', async () => {
-        const seen = dataOf(await call('GET', `/v1/servers/${serverId}`))
-        return seen['status'] === 'online' ? true : null
-      })
-      return {
-        get agent() {
-          return agent.child
-        },
-        startAgent: () => {
-          agent.child = run()
-        },
-        serverId,
-        state,
-        policy,
-        jobId: String(job['id']),
-      }
     },
     async backup(jobId) {
       const began = performance.now()

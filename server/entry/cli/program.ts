@@ -16,12 +16,14 @@ import { registerToken } from './commands/token.ts'
 import { registerVerify } from './commands/verify.ts'
 import type { DeskParts, Register } from './desk.ts'
 import { EXIT, exitOfError } from './exit-codes.ts'
+import { type RecoverFlags, registerRecover } from './recover.ts'
 import type { UpOptions } from './up.ts'
 
 export type Actions = {
   up(flags: { readonly data?: string | undefined }, options: UpOptions): Promise<number>
   serve(flags: { readonly data?: string | undefined }, kit: string | null): Promise<number>
   open(args: readonly string[]): Promise<number>
+  recover(flags: RecoverFlags): Promise<number>
   readonly desk: DeskParts
   readonly version: string
 }
@@ -76,6 +78,7 @@ const build = (actions: Actions, done: (code: number) => void): Command => {
     .option('--data <folder>', 'folder of the master key and the token')
     .action(async (flags: Flags) => done(await actions.serve(flags, flags.kit ?? null)))
   for (const register of REMOTE) register(program, actions.desk, done)
+  registerRecover(program, async (flags) => done(await actions.recover(flags)))
   program
     .command('open')
     .description('Read a vault with an identity, without a control plane.')

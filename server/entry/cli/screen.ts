@@ -96,7 +96,7 @@ const lines = (screen: Screen, now: () => number): MeterView => {
 }
 
 /** A live bar on a terminal, else a plain line every few seconds. */
-const meterView = (screen: Screen): MeterView =>
+export const meterView = (screen: Screen): MeterView =>
   screen.out.isTTY ? bar(screen) : lines(screen, () => performance.now())
 
 /** The whole is a guess or still grows, so only the end of it is the end. */

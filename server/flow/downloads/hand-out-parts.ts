@@ -141,11 +141,15 @@ const storedPart = (
 /** The object's file key, sealed. A header that does not open is damage that the reader will find: no key for it. */
 const sealKey = (
   { opening }: Desk,
-  { header, identity }: { readonly header: Uint8Array; readonly identity: Identity },
+  {
+    header,
+    fileKey,
+    identity,
+  }: Pick<StoredRow, 'header' | 'fileKey'> & { readonly identity: Identity },
   purpose: string,
 ): Uint8Array | null => {
   try {
-    return opening.seal(openHeader(header, [identity]), purpose)
+    return opening.seal(fileKey ?? openHeader(header, [identity]), purpose)
   } catch (error) {
     if (hasCode(error, 'DAMAGED') || hasCode(error, 'WRONG_KEY')) return null
     throw error
@@ -273,7 +277,7 @@ const answer = async (
   const { record } = backup.committed
   const recordKey = sealKey(
     desk,
-    { header: record.header, identity: identities.list },
+    { ...record, identity: identities.list },
     sealedFor.record(opening.id),
   )
   return {

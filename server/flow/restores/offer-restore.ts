@@ -56,7 +56,7 @@ const orderFor = async (
   const { record, signers } = committed
   const { list } = await parts.identities(committed.vault)
   const store = await parts.stores.open(committed.storage)
-  const recordKey = openHeader(record.header, [list], `the object ${record.key}`)
+  const recordKey = record.fileKey ?? openHeader(record.header, [list], `the object ${record.key}`)
   const idKey = await sealedIdKey(parts, [scope, committed, seal], stop)
   return {
     type: 'restore.start',

@@ -32,8 +32,10 @@ const rowsOf = async (
 
 type Keys = (row: PackObject) => Uint8Array
 
-const opened = ({ header, key }: PackObject, identity: VaultIdentities['list']): Uint8Array =>
-  openHeader(header, [identity], `the object ${key}`)
+const opened = (
+  { header, key, fileKey }: PackObject,
+  identity: VaultIdentities['list'],
+): Uint8Array => fileKey ?? openHeader(header, [identity], `the object ${key}`)
 
 /** Sealed to the agent's key: opened here, or as whoever holds the customer's key has given them. */
 const keysFor = async (

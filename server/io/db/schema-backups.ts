@@ -73,6 +73,8 @@ export type Backups = BackupRun &
     last_used_at: Time | null
     deleted_at: Time | null
     purged_at: Time | null
+    record_lost_at: Time | null
+    record_sealed_file_key: Bytes | null
     created_at: DefaultTime
     started_at: Time | null
     completed_at: Time | null
@@ -108,6 +110,8 @@ export type Packs = {
   condemned_epoch: number | null
   retired_epoch: number | null
   deleted_at: Time | null
+  lost_at: Time | null
+  sealed_file_key: Bytes | null
   most_live: Default<number>
 }
 
@@ -121,7 +125,7 @@ export type VaultObjects = {
   sha256: Bytes
   header: Bytes | null
   etag: string | null
-  granted_by: BackupId
+  granted_by: BackupId | null
   granted_at: DefaultTime
   stored_at: Time | null
 }

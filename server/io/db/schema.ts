@@ -186,6 +186,9 @@ type Vaults = {
   genesis: Bytes | null
   genesis_fingerprint: Bytes | null
   genesis_key: string | null
+  unwritten_at: Time | null
+  signers: Default<readonly { readonly key: string; readonly bytes: string }[]>
+  unread_at: Time | null
   agent_key: Bytes | null
   catalog_epoch: Default<number>
   next_pack_counter: Default<number>

@@ -82,6 +82,25 @@ describe('the store', () => {
     expect(r.read().record.bytes.read).toBe(0)
   })
 
+  test('that was emptied gets everything again, the first objects of the vault too, as they were', async () => {
+    const r = newRig()
+    fill(r.source)
+    await r.backup()
+    const first = (): string[] =>
+      [...r.cp.store].flatMap(([key, bytes]) =>
+        /(signers|keys).0-/.test(key) ? [bytes.toString('base64')] : [],
+      )
+    const before = first()
+    r.cp.empty()
+    await r.backup()
+    expectComplete(r)
+    expectNothingLost(r)
+    expect([before.length, first()]).toEqual([2, before])
+    const written = r.cp.puts.length
+    await r.backup()
+    expect(r.cp.puts.slice(written).filter((key) => key.includes('/packs/'))).toEqual([])
+  })
+
   test('whose packs are retired is left: their files are read again, and nothing new counts on them', async () => {
     const r = newRig()
     fill(r.source)

@@ -71,6 +71,7 @@ export const pendingCommit = async (
         .onRef('job_heads.job_id', '=', 'backups.job_id'),
     )
     .select(['backups.finish', 'backups.progress', 'job_heads.sequence', 'vaults.genesis_key'])
+    .select('vaults.unwritten_at')
     .where('backups.id', '=', backup)
     .executeTakeFirst()
   if (row === undefined) throw fail('RESOURCE_NOT_FOUND', { resource: 'backup', id: backup })
@@ -83,7 +84,7 @@ export const pendingCommit = async (
     .limit(1)
     .executeTakeFirst()
   return {
-    vaultOpened: row.genesis_key !== null,
+    vaultOpened: row.genesis_key !== null && row.unwritten_at === null,
     sequence: (row.sequence ?? 0) + 1,
     pages: await pagesOf(db, backup),
     finish: finishIn(row.finish, row.progress),

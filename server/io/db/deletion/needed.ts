@@ -31,7 +31,9 @@ export const NEEDED: Condition = sql`(${usedByKept} or ${builtUpon} or ${storedT
 
 /** Below every floor, and the grace period is over. A floor that is null is of a run without a vault. */
 export const DELETABLE_IN = (vault: RawBuilder<unknown>): Condition => sql`(
-  p.state = 'condemned' and p.condemned_at <= hf_now() - ${span(GRACE)}
+  p.state = 'condemned'
+  and not exists (select 1 from vaults u where u.id = ${vault} and u.unread_at is not null)
+  and p.condemned_at <= hf_now() - ${span(GRACE)}
   and p.condemned_epoch <= coalesce((select min(f.gc_floor) from (
     select gc_floor from backups where vault_id = ${vault} and status in ('pending', 'running')
     union all

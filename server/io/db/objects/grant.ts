@@ -30,7 +30,7 @@ type RunRow = {
 const lockRun = async (trx: Transaction<Schema>, ask: Asked): Promise<RunRow | null> => {
   const { rows } = await sql<RunRow>`
     select b.org_id, b.vault_id, coalesce(b.started_at, b.created_at) as began_at, b.granted_objects, b.granted_bytes,
-      v.genesis is not null as opened, v.catalog_epoch, v.next_pack_counter,
+      v.genesis is not null and v.unwritten_at is null as opened, v.catalog_epoch, v.next_pack_counter,
       coalesce((select h.sequence from job_heads h where h.vault_id = b.vault_id and h.job_id = b.job_id), 0) as head,
       (select count(*) from commit_pages p where p.backup_id = b.id) as pages,
       (select (p.body ->> 'of')::int from commit_pages p where p.backup_id = b.id limit 1) as pages_of,

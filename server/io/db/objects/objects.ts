@@ -86,25 +86,42 @@ const store = async (
   return rows.length > 0
 }
 
+/** Rows of one transaction; each has its epoch, so that a run can be told of some of them (runs/brief.ts). */
+const LOST_AT_ONCE = 1000
+
 /**
  * Lock order: the vault, then packs by rising number. Later runs are told, for the gc_epoch rises; and no later backup builds
- * upon them, for their intervals end with the heads (deletion/packs.ts, markDeleted).
+ * upon them, for their intervals end with the heads (deletion/packs.ts, markDeleted). Nothing is removed from the store:
+ * what is back there is found again (spot-checks.ts).
  */
-const lost = async (db: Kysely<Schema>, vault: VaultId, packs: readonly number[]): Promise<void> =>
+const lostTogether = async (
+  db: Kysely<Schema>,
+  vault: VaultId,
+  packs: readonly number[],
+): Promise<void> =>
   db.transaction().execute(async (trx) => {
     await ownVault(trx, vault)
     const epoch = await raiseEpoch(trx, vault)
     await sql`
       with locked as (
         select pack_no from packs
-        where vault_id = ${vault} and pack_no = ${anyOf(packs)}
+        where vault_id = ${vault} and pack_no = ${anyOf(packs)} and state <> 'deleted'
         order by pack_no for update
       )
-      update packs p set state = 'deleted', deleted_at = hf_now(), condemned_at = coalesce(condemned_at, hf_now()),
-        condemned_epoch = ${epoch}
+      update packs p set state = 'deleted', lost_at = hf_now(), deleted_at = hf_now(),
+        condemned_at = coalesce(condemned_at, hf_now()), condemned_epoch = ${epoch}
       from locked where p.vault_id = ${vault} and p.pack_no = locked.pack_no`.execute(trx)
     await closeIntervals(trx, vault, packs)
   })
+
+const lost = async (
+  db: Kysely<Schema>,
+  vault: VaultId,
+  packs: readonly number[],
+): Promise<void> => {
+  for (let at = 0; at < packs.length; at += LOST_AT_ONCE)
+    await lostTogether(db, vault, packs.slice(at, at + LOST_AT_ONCE))
+}
 
 const forget = async (
   db: Kysely<Schema>,
@@ -115,7 +132,7 @@ const forget = async (
     delete from vault_objects o using backups b
     where b.id = ${backup} and o.vault_id = b.vault_id
       and o.class = any(${[...classes]}::text[])
-      and (o.class <> 'record' or o.granted_by = b.id)
+      and case when o.class = 'record' then o.granted_by = b.id else o.no = 0 end
       and o.object_key <> all(${[...keep]}::text[])
     returning o.object_key`.execute(db)
   return rows.map(({ object_key }) => object_key)

@@ -20,6 +20,23 @@ import { listIdentityPurpose } from '../vaults/sealing.ts'
 
 const base64url = (bytes: Uint8Array): string => Buffer.from(bytes).toString('base64url')
 
+type On = { readonly db: Kysely<Schema>; readonly sealing: Sealing }
+
+/** What a file key is sealed for that was kept of an older list recipient. */
+export const fileKeyPurpose = (vault: string, key: string): string =>
+  `vaults/${vault}/file_key/${key}`
+
+const keptKey = (
+  sealing: Sealing,
+  [vault, key]: readonly [string, string],
+  sealed: Uint8Array | null,
+): { readonly fileKey?: Uint8Array } =>
+  sealed === null ? {} : { fileKey: sealing.open(fileKeyPurpose(vault, key), sealed) }
+
+/** The files of a chain after the genesis. */
+const laterOf = (signers: readonly { readonly bytes: string }[] | null): readonly Uint8Array[] =>
+  (signers ?? []).map(({ bytes }) => new Uint8Array(Buffer.from(bytes, 'base64url')))
+
 /** A backup, its vault and its server, of the asker's organization and project. */
 const visible = (db: Kysely<Schema>, { organization, project }: Asker, backup: BackupId) => {
   const query = db
@@ -34,20 +51,21 @@ const visible = (db: Kysely<Schema>, { organization, project }: Asker, backup: B
 }
 
 const committed = async (
-  db: Kysely<Schema>,
+  { db, sealing }: On,
   asker: Asker,
   backup: BackupId,
 ): Promise<CommittedBackup | null> => {
   const row = await visible(db, asker, backup)
     .select(['b.org_id', 'b.job_id', 'b.server_id', 'b.vault_id', 'b.status', 'b.sequence'])
     .select(['b.record_key', 'b.record_size', 'b.record_sha256', 'b.record_header'])
+    .select(['b.record_sealed_file_key', 'v.signers'])
     .select(['v.storage_id', 'v.encryption_key_id', 'v.recipients', 'v.genesis', 'k.type'])
     .executeTakeFirst()
   if (row === undefined) return null
   if (row.status !== 'completed' && row.status !== 'partial')
     throw fail('INVALID_STATE', { resource: 'The backup', status: row.status })
   const { vault_id, storage_id, encryption_key_id, recipients, genesis, type, sequence } = row
-  const { record_key, record_size, record_sha256, record_header } = row
+  const { record_key, record_size, record_sha256, record_header, record_sealed_file_key } = row
   if (
     vault_id === null ||
     storage_id === null ||
@@ -78,8 +96,9 @@ const committed = async (
       size: record_size,
       sha256: base64url(record_sha256),
       header: record_header,
+      ...keptKey(sealing, [vault_id, record_key], record_sealed_file_key),
     },
-    signers: [genesis],
+    signers: [genesis, ...laterOf(row.signers)],
   }
 }
 
@@ -97,55 +116,65 @@ const storedRow = (row: ObjectRow): StoredRow => ({
   header: row.header,
 })
 
-type PackRow = ObjectRow & { readonly pack_no: number; readonly class: PackObject['class'] }
+type PackRow = ObjectRow & {
+  readonly pack_no: number
+  readonly class: PackObject['class']
+  readonly sealed_file_key: Uint8Array | null
+}
 
-const packObject = (row: PackRow): PackObject => ({
-  ...storedRow(row),
-  no: row.pack_no,
-  class: row.class,
-})
+const packObject =
+  (sealing: Sealing, vault: VaultId) =>
+  (row: PackRow): PackObject => ({
+    ...storedRow(row),
+    ...keptKey(sealing, [vault, row.object_key], row.sealed_file_key),
+    no: row.pack_no,
+    class: row.class,
+  })
+
+/** Lost ones too: a bucket may come back, and what is in fact not there is said by the store. */
+const READABLE = sql`(p.state in ('stored', 'condemned') or p.lost_at is not null)`
 
 const packs = async (
-  db: Kysely<Schema>,
+  { db, sealing }: On,
   vault: VaultId,
   nos: readonly number[],
 ): Promise<readonly PackObject[]> => {
   const { rows } = await sql<PackRow>`
-    select pack_no, class, object_key, size, sha256, header from packs
-    where vault_id = ${vault} and pack_no = ${anyOf(nos)} and state in ('stored', 'condemned')
-      and header is not null`.execute(db)
-  return rows.map(packObject)
+    select p.pack_no, p.class, p.object_key, p.size, p.sha256, p.header, p.sealed_file_key from packs p
+    where p.vault_id = ${vault} and p.pack_no = ${anyOf(nos)} and ${READABLE}
+      and p.header is not null`.execute(db)
+  return rows.map(packObject(sealing, vault))
 }
 
 const packsAmong = async (
-  db: Kysely<Schema>,
+  { db, sealing }: On,
   { vault, job, sequence }: Pick<CommittedBackup, 'vault' | 'job' | 'sequence'>,
   nos: readonly number[],
 ): Promise<readonly PackObject[]> => {
   const { rows } = await sql<PackRow>`
-    select p.pack_no, p.class, p.object_key, p.size, p.sha256, p.header
+    select p.pack_no, p.class, p.object_key, p.size, p.sha256, p.header, p.sealed_file_key
     from pack_refs r join packs p on p.vault_id = r.vault_id and p.pack_no = r.pack_no
     where r.vault_id = ${vault} and r.pack_no = ${anyOf(nos)} and r.job_id = ${job}
       and r.from_seq <= ${sequence} and (r.to_seq is null or r.to_seq > ${sequence})
-      and p.state in ('stored', 'condemned') and p.header is not null`.execute(db)
-  return rows.map(packObject)
+      and ${READABLE} and p.header is not null`.execute(db)
+  return rows.map(packObject(sealing, vault))
 }
 
 type Above = { readonly after: number; readonly limit: number }
 
 const packsOf = async (
-  db: Kysely<Schema>,
+  { db, sealing }: On,
   { vault, job, sequence }: Pick<CommittedBackup, 'vault' | 'job' | 'sequence'>,
   { after, limit }: Above,
 ): Promise<readonly PackObject[]> => {
   const { rows } = await sql<PackRow>`
-    select p.pack_no, p.class, p.object_key, p.size, p.sha256, p.header
+    select p.pack_no, p.class, p.object_key, p.size, p.sha256, p.header, p.sealed_file_key
     from pack_refs r join packs p on p.vault_id = r.vault_id and p.pack_no = r.pack_no
     where r.vault_id = ${vault} and r.pack_no > ${after} and r.job_id = ${job}
       and r.from_seq <= ${sequence} and (r.to_seq is null or r.to_seq > ${sequence})
-      and p.state in ('stored', 'condemned') and p.header is not null
+      and ${READABLE} and p.header is not null
     order by r.pack_no limit ${limit}`.execute(db)
-  return rows.map(packObject)
+  return rows.map(packObject(sealing, vault))
 }
 
 const secrets = async (db: Kysely<Schema>, vault: VaultId): Promise<readonly SecretObject[]> => {
@@ -181,10 +210,10 @@ const identities = async (
 }
 
 export const readingIn = (db: Kysely<Schema>, sealing: Sealing): Reading => ({
-  committed: async (asker, backup) => committed(db, asker, backup),
-  packs: async (vault, nos) => packs(db, vault, nos),
-  packsOf: async (of, after, limit) => packsOf(db, of, { after, limit }),
-  packsAmong: async (of, nos) => packsAmong(db, of, nos),
+  committed: async (asker, backup) => committed({ db, sealing }, asker, backup),
+  packs: async (vault, nos) => packs({ db, sealing }, vault, nos),
+  packsOf: async (of, after, limit) => packsOf({ db, sealing }, of, { after, limit }),
+  packsAmong: async (of, nos) => packsAmong({ db, sealing }, of, nos),
   identities: async (vault) => identities(db, sealing, vault),
   secrets: async (vault) => secrets(db, vault),
   used: async (backup) => {

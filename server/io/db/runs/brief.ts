@@ -20,6 +20,7 @@ type Bound = {
   catalog_epoch: number
   gc_epoch: number
   genesis: boolean
+  unwritten: boolean
   recipients: Briefing['vault']['recipients']
   head_sequence: number | null
   head_backup: string | null
@@ -33,9 +34,10 @@ const bind = async (trx: Transaction<Schema>, backup: BackupId, vault: VaultId):
     with bound as (
       update backups b set vault_id = v.id, gc_floor = v.gc_epoch, updated_at = hf_now()
       from vaults v where b.id = ${backup} and v.id = ${vault} and v.org_id = b.org_id
-      returning b.job_id, b.job_version, b.org_id, v.gc_epoch, v.genesis is not null as genesis, v.recipients
+      returning b.job_id, b.job_version, b.org_id, v.gc_epoch, v.genesis is not null as genesis,
+        v.unwritten_at is not null as unwritten, v.recipients
     )
-    select bound.job_id, j.name as job_name, jv.sources, o.catalog_epoch, bound.gc_epoch, bound.genesis, bound.recipients,
+    select bound.job_id, j.name as job_name, jv.sources, o.catalog_epoch, bound.gc_epoch, bound.genesis, bound.unwritten, bound.recipients,
       h.sequence as head_sequence, h.backup_id as head_backup, h.record_sha256 as head_sha256,
       h.gc_epoch as head_gc_epoch
     from bound
@@ -71,7 +73,20 @@ const keptBy = async (
   return rows.map(({ sequence }) => sequence).reverse()
 }
 
-type Told = { readonly gone: readonly number[]; readonly epoch: number }
+/** `all`: more was lost than can be told, so nothing that the agent knows of counts. */
+type Told = { readonly gone: readonly number[]; readonly epoch: number; readonly all: boolean }
+
+/** Index: packs_lost. */
+const lostSince = async (
+  trx: Transaction<Schema>,
+  vault: VaultId,
+  since: number,
+): Promise<number> => {
+  const { rows } = await sql<{ count: number }>`
+    select count(*) as count from packs
+    where vault_id = ${vault} and lost_at is not null and condemned_epoch > ${since}`.execute(trx)
+  return rows[0]?.count ?? 0
+}
 
 /** What was condemned or deleted since, epoch by epoch as far as it fits; `epoch` is the last that was told in full. */
 const goneSince = async (
@@ -82,10 +97,12 @@ const goneSince = async (
   const { rows } = await sql<{ pack_no: number; condemned_epoch: number }>`
     select pack_no, condemned_epoch from packs where vault_id = ${vault} and condemned_epoch > ${since}
     order by condemned_epoch limit ${MOST_GONE + 1}`.execute(trx)
+  if (rows.length > MOST_GONE && (await lostSince(trx, vault, since)) > MOST_GONE)
+    return { gone: [], epoch: present, all: true }
   const cut = rows[MOST_GONE]
   const epoch = cut === undefined ? present : cut.condemned_epoch - 1
   const told = rows.filter((row) => row.condemned_epoch <= epoch)
-  return { gone: told.map(({ pack_no }) => pack_no), epoch }
+  return { gone: told.map(({ pack_no }) => pack_no), epoch, all: false }
 }
 
 /** Index: packs_retired_now. */
@@ -117,7 +134,12 @@ export const brief = async (
       await sql`update backups set gc_floor = ${told.epoch} where id = ${backup}`.execute(trx)
     return {
       job_name: row.job_name,
-      vault: { id: vault, is_new: !row.genesis, recipients: row.recipients },
+      vault: {
+        id: vault,
+        is_new: !row.genesis,
+        ...(row.unwritten ? { again: true } : {}),
+        recipients: row.recipients,
+      },
       catalog_epoch: row.catalog_epoch,
       sequence: (parent?.sequence ?? 0) + 1,
       parent,
@@ -125,6 +147,7 @@ export const brief = async (
       gc_epoch: told.epoch,
       kept: await keptBy(trx, vault, row.job_id),
       gone: told.gone,
+      forget: told.all,
       retired: await retiredIn(trx, vault),
     }
   })

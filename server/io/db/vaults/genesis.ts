@@ -12,7 +12,8 @@ export const genesisOf = async (
     .selectFrom('vaults')
     .innerJoin('servers', 'servers.id', 'vaults.server_id')
     .innerJoin('organizations', 'organizations.id', 'vaults.org_id')
-    .select(['vaults.recipients', 'vaults.genesis', 'servers.signing_key'])
+    .select(['vaults.recipients', 'vaults.genesis', 'vaults.unwritten_at', 'servers.signing_key'])
+    .select('vaults.signers')
     .select('organizations.signing_public_key')
     .where('vaults.id', '=', vault)
     .executeTakeFirst()
@@ -29,6 +30,11 @@ export const genesisOf = async (
     agentKey: signing_key,
     organizationKey: signing_public_key,
     known: row.genesis,
+    unwritten: row.unwritten_at !== null,
+    later: row.signers.map(({ key, bytes }) => ({
+      key,
+      bytes: new Uint8Array(Buffer.from(bytes, 'base64url')),
+    })),
   }
 }
 
@@ -44,7 +50,7 @@ export const openVault = async (
   const fingerprint = new Uint8Array(Buffer.from(genesis.fingerprint, 'base64url'))
   const { rows } = await sql<{ id: string }>`
     update vaults v set genesis = ${genesis.bytes}, genesis_fingerprint = ${fingerprint}, genesis_key = ${genesis.key},
-      agent_key = s.signing_key, updated_at = hf_now()
+      unwritten_at = null, agent_key = s.signing_key, updated_at = hf_now()
     from servers s
     where v.id = ${vault} and s.id = v.server_id and (v.genesis is null or v.genesis = ${genesis.bytes})
     returning v.id`.execute(db)

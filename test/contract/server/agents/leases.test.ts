@@ -81,7 +81,7 @@ describe('a waiting backup', () => {
           throw new Error('not theirs')
         }),
       ).toEqual([])
-    await dispatchBackups(parts)
+    await dispatchBackups(parts, stop)
     expect(agent.last('backup.start')).toMatchObject({ run: backup, epoch: 1 })
     await agent.tell({
       type: 'backup.refused',
@@ -99,7 +99,7 @@ describe('a waiting backup', () => {
     const backup = await world.addBackup(await world.addJob(agent.server), agent.server)
     await cancelRun(parts, backupRun(backup), agent.server)
     expect(await statusOf(world, backup)).toMatchObject({ status: 'canceled' })
-    expect(await dispatchBackups(parts)).toBe(0)
+    expect(await dispatchBackups(parts, stop)).toBe(0)
   })
 
   test('that nobody can be given fails with the reason', async () => {
@@ -110,7 +110,7 @@ describe('a waiting backup', () => {
       .set({ sources: [{ type: 'unheard of' }] as never })
       .where('job_id', '=', job)
       .execute()
-    await dispatchBackups(parts)
+    await dispatchBackups(parts, stop)
     expect(await statusOf(world, backup)).toMatchObject({
       status: 'failed',
       error: { code: 'VALIDATION_FAILED' },
@@ -179,11 +179,11 @@ describe('a running backup', () => {
 
   test('whose offer never arrived is offered again on the next connection', async () => {
     const backup = await world.addBackup(await world.addJob(agent.server), agent.server)
-    await dispatchBackups(parts)
+    await dispatchBackups(parts, stop)
     expect(agent.last('backup.start')).toMatchObject({ run: backup, epoch: 1 })
-    expect(await dispatchBackups(parts)).toBe(0)
+    expect(await dispatchBackups(parts, stop)).toBe(0)
     await agent.reconnect()
-    expect(await dispatchBackups(parts)).toBe(1)
+    expect(await dispatchBackups(parts, stop)).toBe(1)
     expect(agent.last('backup.start')).toMatchObject({ run: backup, epoch: 2 })
     await agent.tell({ type: 'backup.accepted', run: backup, epoch: 2 })
     await agent.beat()
@@ -193,12 +193,12 @@ describe('a running backup', () => {
     const backup = await world.addBackup(await world.addJob(agent.server), agent.server)
     // As where the database goes away between the claim and the order.
     const lost = { ...parts, runs: { ...parts.runs, brief: async () => gone() } }
-    await dispatchBackups(lost)
+    await dispatchBackups(lost, stop)
     expect(await statusOf(world, backup)).toMatchObject({ status: 'running' })
-    expect(await dispatchBackups(parts)).toBe(0)
+    expect(await dispatchBackups(parts, stop)).toBe(0)
     await agent.beat()
     expect(await statusOf(world, backup)).toMatchObject({ status: 'running' })
-    expect(await dispatchBackups(parts)).toBe(1)
+    expect(await dispatchBackups(parts, stop)).toBe(1)
     expect(agent.last('backup.start')).toMatchObject({ run: backup, epoch: 2 })
     await agent.tell({ type: 'backup.accepted', run: backup, epoch: 2 })
     expect(await statusOf(world, backup)).toMatchObject({ status: 'running' })

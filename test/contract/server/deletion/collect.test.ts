@@ -141,6 +141,25 @@ describe('a collection', () => {
     expect(await deletion.remove(caller, only)).toBeNull()
   })
 
+  test('deletes nothing of a vault that a recovery could not read all of', async () => {
+    const { id: only, start, packs } = await first()
+    const vault = start.vault.id
+    const unread = async (at: string): Promise<void> => {
+      await sql`update vaults set unread_at = ${at === '' ? null : at}::timestamptz where id = ${vault}`.execute(
+        bench.database.db,
+      )
+    }
+    await unread('2026-01-01')
+    await deletion.remove(caller, only)
+    await collect()
+    await bench.database.advanceClock(GRACE_OVER)
+    await collect()
+    expect(Object.values(await statesIn(vault))).toEqual(packs.map(() => 'condemned'))
+    await unread('')
+    await collect()
+    expect(Object.values(await statesIn(vault))).toEqual(packs.map(() => 'deleted'))
+  })
+
   test('asks the storage again for what it did not delete', async () => {
     const { id: only, start } = await first()
     await deletion.remove(caller, only)
