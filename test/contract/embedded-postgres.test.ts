@@ -24,6 +24,7 @@ import { type Postgres, startPostgres } from '#server/io/embedded/postgres/start
 import type { Clock } from '#shared/world.ts'
 import { type Owner, isAlive, kill, startOwner, stopOwner } from '../support/postgres-elsewhere.ts'
 import { memoryLog } from '../support/log.ts'
+import { quickFolder } from '../support/quick-folder.ts'
 import { eventually } from '../support/wait.ts'
 
 const run = promisify(execFile)
@@ -39,18 +40,26 @@ const cleanups: (() => Promise<unknown>)[] = []
 let seed = ''
 
 beforeAll(async () => {
-  seed = await mkdtemp(join(tmpdir(), 'hf-pg-seed-'))
+  seed = await mkdtemp(join(quickFolder(), 'hf-pg-seed-'))
   const settings = { folder: seed, log: memoryLog(), clock: systemClock }
   await (await startPostgres(settings, never)).close()
 })
 
 afterAll(async () => rm(seed, { recursive: true, force: true }))
 
-beforeEach(async () => {
-  root = await mkdtemp(join(tmpdir(), 'hf-pg-'))
+const makeRoot = async (base: string): Promise<void> => {
+  root = await mkdtemp(join(base, 'hf-pg-'))
   await mkdir(folder())
   await run('cp', ['-a', join(seed, 'data'), folder()]) // with its owner
-})
+}
+
+/** Where programs may be run that are copied there. */
+const moveToDisk = async (): Promise<void> => {
+  await rm(root, { recursive: true })
+  await makeRoot(tmpdir())
+}
+
+beforeEach(async () => makeRoot(quickFolder()))
 
 afterEach(async () => {
   for (const clean of cleanups.splice(0).reverse()) await clean()
@@ -299,6 +308,7 @@ const privatePackage = async (): Promise<string> => {
 test.skipIf(!isRoot)(
   'a package folder that the account cannot read is copied beside the data (needs root)',
   async () => {
+    await moveToDisk()
     await chmod(root, 0o755)
     const postgres = await start({ packageFolder: await privatePackage() })
     expect(await query(postgres.connect, 'select 1')).toEqual([1])
@@ -312,6 +322,7 @@ test.skipIf(!isRoot)(
   'package and data may both lie where the account cannot go (needs root)',
   async () => {
     await forgetCopies()
+    await moveToDisk()
     await chmod(root, 0o700)
     const postgres = await start({ packageFolder: await privatePackage() })
     await query(postgres.connect, fill)
@@ -324,6 +335,7 @@ test.skipIf(!isRoot)(
 test.skipIf(isRoot)(
   'a package folder that cannot be written is copied beside the data (needs an ordinary user)',
   async () => {
+    await moveToDisk()
     const copy = await privatePackage()
     await chmod(join(copy, 'native/lib'), 0o555)
     cleanups.push(async () => chmod(join(copy, 'native/lib'), 0o755))

@@ -1,5 +1,4 @@
 import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { sql } from 'kysely'
 import { afterAll } from 'vitest'
@@ -10,6 +9,7 @@ import { ensureDatabase } from '#server/io/db/probe.ts'
 import { type Postgres, startPostgres } from '#server/io/embedded/postgres/start.ts'
 import { memoryLog } from './log.ts'
 import { advanceClock, CLOCK } from './moved-clock.ts'
+import { quickFolder } from './quick-folder.ts'
 
 /**
  * Databases for tests: one embedded server per test file (started by the first `testDatabase()`, stopped after its last
@@ -34,7 +34,7 @@ const on = (server: Postgres, database: string): DatabaseAddress => {
 }
 
 const startServer = async (): Promise<Server> => {
-  const folder = await mkdtemp(join(tmpdir(), 'hf-test-pg-'))
+  const folder = await mkdtemp(join(quickFolder(), 'hf-test-pg-'))
   const settings = { folder, log: memoryLog(), clock: systemClock }
   const postgres = await startPostgres(settings, new AbortController().signal)
   const template = on(postgres, TEMPLATE)

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import type { StorageInput } from '#shared/api/storages.ts'
 import type { RecoveryKit } from '#shared/format/recovery-kit.ts'
 import { secret } from '#shared/secret.ts'
-import type { Log } from '#shared/world.ts'
+import type { Clock, Log } from '#shared/world.ts'
 import { type App, buildApp } from '#server/entry/http/app.ts'
 import { startOwnWork } from '#server/entry/own-work.ts'
 import { apiRoutes } from '#server/entry/http/routes.ts'
@@ -115,6 +115,8 @@ export const startTestApp = async (
     readonly requestsPerMinute?: number
     readonly storage?: StorageInput
     readonly patience?: typeof PATIENCE
+    /** By which answers about readiness are kept. */
+    readonly readinessClock?: Clock
   } = {},
 ): Promise<TestApp> => {
   const seal = sealing(secret(systemRandom(32)), systemRandom)
@@ -155,6 +157,7 @@ export const startTestApp = async (
       version: '0.0.0',
       readiness: createReadiness({
         ...{ ...resources, ...world, stores, log: quiet },
+        clock: options.readinessClock ?? systemClock,
         checkDatabase: async () => ping(database.db),
       }),
     },

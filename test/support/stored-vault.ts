@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { CreateBucketCommand } from '@aws-sdk/client-s3'
 import type { BackupId, OrgId, StorageId } from '#shared/ids.ts'
+import type { Clock } from '#shared/world.ts'
 import { startTestApp, type TestApp } from './http-app.ts'
 import { testDatabase, type TestDatabase } from './database-template.ts'
 import { ACCESS_KEY, REGION, SECRET, startS3, type TestS3 } from './s3-server.ts'
@@ -33,13 +34,16 @@ export type ReadingWorld = {
 const BUCKET = 'vaults'
 
 /** A control plane's API with a storage that is there, and nothing in it. */
-export const readingWorld = async (): Promise<ReadingWorld> => {
+export const readingWorld = async (
+  options: { readonly readinessClock?: Clock } = {},
+): Promise<ReadingWorld> => {
   const s3 = await startS3()
   await s3.client().send(new CreateBucketCommand({ Bucket: BUCKET }))
   const database = await testDatabase()
   const api = await startTestApp(
     { database },
     {
+      ...options,
       storage: {
         name: 'there',
         provider: 'other',

@@ -1,12 +1,16 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { systemClock } from '#server/io/clock.ts'
 import { dataOf, errorOf } from '../../../support/answers.ts'
 import { type ReadingWorld, readingWorld, storeVault } from '../../../support/stored-vault.ts'
 import { file } from '../../../support/vault-place.ts'
 import { eventually } from '../../../support/wait.ts'
 
 let world: ReadingWorld
+/** By the clock of readiness; what was found is kept for some seconds. */
+let passed = 0
 beforeAll(async () => {
-  world = await readingWorld()
+  const monotonic = (): number => systemClock.monotonic() + passed
+  world = await readingWorld({ readinessClock: { ...systemClock, monotonic } })
 })
 afterAll(async () => world.close())
 
@@ -14,9 +18,9 @@ type Ready = Awaited<ReturnType<typeof world.api.call>>
 
 const ready = async (): Promise<Ready> => world.api.call('GET', '/readyz', { token: null })
 
-/** What was found is kept for some seconds. */
 const becomes = async (what: string, holds: (answer: Ready) => boolean): Promise<Ready> =>
   eventually(what, async () => {
+    passed += 10_000
     const answer = await ready()
     return holds(answer) ? answer : null
   })
