@@ -15,6 +15,7 @@ import { statusJson, statusText } from './entry/cli/status-text.ts'
 import { type Allow, formatPolicy } from './core/policy.ts'
 import { createGuard } from './flow/guard.ts'
 import { machineFacts } from './io/facts.ts'
+import { boundGrowth } from './io/heap.ts'
 import { httpPut } from './io/http-put.ts'
 import { isLocked, lockFolder } from './io/lock.ts'
 import { lineLog } from './io/log.ts'
@@ -134,6 +135,7 @@ const open: Command = async (args, _config, stop) => {
   // Who reads the output may have had enough (`| head`).
   process.stdout.once('error', () => process.exit(141))
   boundNursery()
+  boundGrowth()
   return await openCommand(args, openWorld(), {
     out: (text) => process.stdout.write(text),
     err: (text) => process.stderr.write(text),
@@ -149,6 +151,7 @@ const open: Command = async (args, _config, stop) => {
 const handed: Command = async (_args, _config, stop) => {
   process.stdout.once('error', () => process.exit(141))
   boundNursery()
+  boundGrowth()
   const world = { ...openWorld(), random: systemRandom }
   return await handedCommand(readFileSync(0, 'utf8'), world, {
     out: (text) => process.stdout.write(text),

@@ -9,7 +9,7 @@ import {
   request as httpRequest,
 } from 'node:http'
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
-import { giveBack } from '#shared/format/bytes.ts'
+import { release } from '#shared/format/bytes.ts'
 
 /** Those of this thread; what is idle holds no process back. */
 const AGENTS = {
@@ -68,7 +68,7 @@ export const readInto = async (
       got += part.length
       if (part.length <= room) out.set(part, got - part.length)
       else response.destroy()
-      giveBack(part)
+      release(part)
     })
     response.on('error', (error) => {
       isOver = true

@@ -2,7 +2,7 @@
 import { Failure, fail, hasCode, problemOf } from '#shared/errors.ts'
 import { openSegmentsInPlace, type SegmentRange, segmentRange } from '#shared/format/age.ts'
 import { createBlobIds } from '#shared/format/blob-id.ts'
-import { giveBack, toBase64url } from '#shared/format/bytes.ts'
+import { release, toBase64url } from '#shared/format/bytes.ts'
 import { decodeFrame } from '#shared/format/frame.ts'
 import type { Bytes } from '#shared/format/tree-order.ts'
 import type {
@@ -192,7 +192,7 @@ const extractFrame = async (work: Work, { frame, bytes }: Read): Promise<void> =
   }
   const given = frame.pieces.map((piece) => givePiece(work, piece, content))
   work.results.pieces.set(frame, given)
-  giveBack(content)
+  release(content)
 }
 
 /** Null where it must be read again: what goes wrong on the way, once, is no damage. */

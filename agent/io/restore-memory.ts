@@ -1,6 +1,6 @@
 /** Memory of one thread for what it reads, used again: fresh pages cost as much time as what is put into them. */
 import { MiB } from '#shared/units.ts'
-import { giveBack } from '#shared/format/bytes.ts'
+import { release } from '#shared/format/bytes.ts'
 
 export type ReadMemory = {
   /** At least `length` bytes, until they are given to `done`. */
@@ -23,7 +23,7 @@ export const createReadMemory = (): ReadMemory => {
       idle.push(bytes)
       // The largest ones are of most use.
       idle.sort((a, b) => b.length - a.length)
-      for (const one of idle.splice(KEPT)) giveBack(one)
+      for (const one of idle.splice(KEPT)) release(one)
     },
   }
 }

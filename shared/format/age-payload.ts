@@ -5,7 +5,7 @@
 import { createCipheriv, createDecipheriv, createSecretKey, type KeyObject } from 'node:crypto'
 import { fail } from '../errors.ts'
 import { KiB } from '../units.ts'
-import { giveBack, view } from './bytes.ts'
+import { release, view } from './bytes.ts'
 
 export const SEGMENT = 64 * KiB
 export const TAG = 16
@@ -89,7 +89,7 @@ const openSegment = (key: KeyObject, sealed: Uint8Array, out: Buffer, place: Pla
   decipher.setAuthTag(sealed.subarray(body))
   const plain = decipher.update(sealed.subarray(0, body))
   out.set(plain, place.at)
-  giveBack(plain)
+  release(plain)
   try {
     decipher.final()
   } catch (error) {

@@ -26,6 +26,16 @@ export const parseBase64 = (text: string): Uint8Array | null => {
 export const view = (bytes: Uint8Array): Buffer =>
   Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 
+/**
+ * Gives back the memory of large bytes at once: left to the collector, such memory makes it run over the whole heap for
+ * every few of them. Only for bytes that nothing else looks at; they have no length afterwards. Small ones may lie in
+ * the memory that Node shares among Buffers (up to half of it goes to one), and stay.
+ */
+export const release = ({ buffer, byteLength }: Uint8Array): void => {
+  if (!(buffer instanceof ArrayBuffer)) return
+  if (buffer.byteLength > Buffer.poolSize || byteLength > Buffer.poolSize / 2) buffer.transfer(0)
+}
+
 export const utf8 = (text: string): Uint8Array => Buffer.from(text, 'utf8')
 
 /** The text of valid UTF-8; `null` for anything else. A byte order mark is kept, so that encoding gives the bytes back. */
@@ -40,12 +50,3 @@ export const parseUtf8 = (bytes: Uint8Array): string | null => {
 export const concat = (parts: readonly Uint8Array[]): Uint8Array => Buffer.concat(parts)
 
 export const equalBytes = (a: Uint8Array, b: Uint8Array): boolean => view(a).equals(view(b))
-
-/**
- * Gives back memory that nobody uses any more, without waiting for the garbage collector: that one counts what lies outside
- * its heap, and goes through all of the heap for each 64 MiB. `bytes` must not be part of something larger, unless of the
- * slab that Node cuts small buffers from: none of them has half of it, and they stay.
- */
-export const giveBack = ({ buffer, length }: Uint8Array): void => {
-  if (2 * length >= buffer.byteLength && buffer instanceof ArrayBuffer) buffer.transfer(0)
-}

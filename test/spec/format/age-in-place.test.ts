@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { openSegments, openSegmentsInPlace, SEGMENT, sealPayload } from '#shared/format/age.ts'
-import { equalBytes, giveBack } from '#shared/format/bytes.ts'
+import { equalBytes, release } from '#shared/format/bytes.ts'
 import { hasCode } from '#shared/errors.ts'
 import { plainOf, secretOf } from '../../support/age-material.ts'
 
@@ -37,14 +37,14 @@ describe('a payload opened in its own place', () => {
 describe('memory that is given back', () => {
   test('is gone at once where it belongs to nothing else', () => {
     const own = Buffer.allocUnsafeSlow(SEGMENT)
-    giveBack(own.subarray(0, SEGMENT - 1))
+    release(own.subarray(0, SEGMENT - 1))
     expect(own.length).toBe(0)
   })
 
   test('stays where small buffers share it', () => {
     const sizes = [1, 100, (Buffer.poolSize >>> 1) - 1]
     const shared = sizes.map((size) => Buffer.allocUnsafe(size).fill(7))
-    for (const one of shared) giveBack(one)
+    for (const one of shared) release(one)
     expect(shared.map((one) => one.length)).toEqual(sizes)
     expect(shared.every((one) => one.every((byte) => byte === 7))).toBe(true)
   })
