@@ -22,7 +22,7 @@ export type PlannedJob<By> = {
 }
 
 /** A job ends with the frame that brings it to this many bytes or pieces, so that all threads have work. */
-const JOB_BYTES = 4 * MiB
+const JOB_BYTES = 2 * MiB
 const JOB_PIECES = 512
 
 type BuildingPiece<By> = {
