@@ -20,7 +20,10 @@ const orderFor = async (
   scope: RunScope,
   [run, vault]: readonly [Running, VaultId],
 ): Promise<Orders['backup.start']> => {
-  const { kept, gone, retired, sources, ...briefing } = await parts.runs.brief(scope.backup, vault)
+  const { kept, gone, retired, sources, expected, ...briefing } = await parts.runs.brief(
+    scope.backup,
+    vault,
+  )
   return {
     type: 'backup.start',
     id: freshId(parts),
@@ -34,6 +37,7 @@ const orderFor = async (
     gone: [...gone],
     retired: [...retired],
     pack_bytes: PACK_TARGET,
+    ...(expected ? { expected } : {}),
   }
 }
 
