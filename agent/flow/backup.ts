@@ -144,6 +144,7 @@ const walk = async (run: Run, pass: Pass): Promise<Pick<WalkResult, 'fence' | 'c
     }
     const paused = async (): Promise<void> => await run.brake.off(crew.stop)
     await drive(run, scanner, [paused, reader.room, segments.room, lineUpRoom])
+    tally.isScanned = true
     await reader.idle()
     refuseNothing(pass, lost)
     lineUp.end()

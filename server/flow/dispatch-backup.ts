@@ -21,7 +21,7 @@ const orderFor = async (
   scope: RunScope,
   [run, vault]: readonly [Running, VaultId],
 ): Promise<Orders['backup.start']> => {
-  const { kept, gone, forget, retired, sources, ...briefing } = await parts.runs.brief(
+  const { kept, gone, forget, retired, sources, expected, ...briefing } = await parts.runs.brief(
     scope.backup,
     vault,
   )
@@ -39,6 +39,7 @@ const orderFor = async (
     ...(forget ? { forget } : {}),
     retired: [...retired],
     pack_bytes: PACK_TARGET,
+    ...(expected ? { expected } : {}),
   }
 }
 

@@ -5,7 +5,9 @@ import type { Order } from '#shared/protocol/orders.ts'
 import type { Report, Reports } from '#shared/protocol/reports.ts'
 import { isAboutRestore } from '#shared/protocol/restore-reports.ts'
 import { backupRun, isFinal, type RunEvent, step } from '../core/backup-machine.ts'
+import type { Ms } from '#shared/units.ts'
 import type { Link } from '../ports.ts'
+import type { StoredEstimate } from '../ports/runs.ts'
 import {
   type AgentParts,
   changeRun,
@@ -80,6 +82,12 @@ const end = async (
   return { type: 'backup.settled', id: freshId(parts), re: report.id, run: report.run }
 }
 
+const estimateAt = (said: Reports['progress']['estimate'], now: Ms): StoredEstimate | null => {
+  if (said === undefined) return null
+  const { share, rate, left, revisions } = said
+  return { share, rate, revisions, ends: left === null ? null : [now + left[0], now + left[1]] }
+}
+
 const noteProgress = async (
   parts: AgentParts,
   link: Link,
@@ -87,7 +95,9 @@ const noteProgress = async (
 ): Promise<null> => {
   const { backup } = await scopeOf(parts, link, report)
   const { phase, counts, bytes_source, bytes_read, bytes_new, bytes_stored } = report
-  const progress = { phase, counts, bytes_source, bytes_read, bytes_new, bytes_stored }
+  const said = { phase, counts, bytes_source, bytes_read, bytes_new, bytes_stored }
+  const estimate = estimateAt(report.estimate, parts.clock.now())
+  const progress = estimate === null ? said : { ...said, estimate }
   if (!(await parts.runs.progress(backupRun(backup), report.epoch, progress)))
     throw leaseLost(report.run)
   return null

@@ -33,11 +33,22 @@ export type Briefing = Pick<
   /** No pack that the agent knows of counts. */
   readonly forget: boolean
   readonly retired: readonly number[]
+  /** What the backup before had. */
+  readonly expected: BackupStart['expected'] | null
 }
 
 type Said<Report> = Omit<Report, 'type' | 'id' | 're' | 'run' | 'epoch'>
 
-export type RunProgress = Said<Reports['progress']>
+/** `estimate` as it was understood when it came. */
+export type RunProgress = Omit<Said<Reports['progress']>, 'estimate'> & {
+  readonly estimate?: StoredEstimate
+}
+export type StoredEstimate = {
+  readonly share: number | null
+  readonly rate: number | null
+  readonly ends: readonly [Ms, Ms] | null
+  readonly revisions: number
+}
 export type RestoreProgress = Said<Reports['restore.progress']>
 
 /** What an agent says of a restore that is over. */

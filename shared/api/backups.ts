@@ -200,7 +200,14 @@ export const Progress = Type.Object({
   completed_steps: count,
   total_steps: count,
   elapsed_seconds: Type.Number({ minimum: 0 }),
+  /** To the later bound of `ends`; null: not known. */
   eta_seconds: nullable(Type.Number({ minimum: 0 })),
+  /** 0 to 0.99, and 1 at the end; null where the whole is not known. */
+  share: nullable(Type.Number({ minimum: 0, maximum: 1 })),
+  /** Bytes of the sources a second, over the last while. */
+  rate: nullable(count),
+  /** Between which times it may end; only where that can be known. `revisions`: so often was `latest` said too early. */
+  ends: nullable(Type.Object({ earliest: time, latest: time, revisions: count })),
   duration_seconds: Type.Optional(Type.Number({ minimum: 0 })),
   counts: nullable(Counts),
   bytes: Type.Object({ source: bytes, read: bytes, new: bytes, stored: bytes }),

@@ -47,6 +47,8 @@ export const BackupStart = Type.Object({
   /** Packs that are to be left, within a budget a run: nothing new may count on them. */
   retired: Type.Optional(list(whole, 10_000)),
   pack_bytes: whole,
+  /** What the backup before had: files, and bytes of the sources. */
+  expected: Type.Optional(Type.Object({ files: whole, bytes: whole })),
 })
 
 export const BackupCancel = Type.Object({

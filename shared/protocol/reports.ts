@@ -99,6 +99,19 @@ export const Progress = Type.Object({
   bytes_read: whole,
   bytes_new: whole,
   bytes_stored: whole,
+  /** How far that is; see shared/estimate.ts. */
+  estimate: Type.Optional(
+    Type.Object({
+      /** 0 to 0.99. */
+      share: Type.Union([Type.Null(), Type.Number({ minimum: 0, maximum: 1 })]),
+      /** Bytes of the sources a second. */
+      rate: Type.Union([Type.Null(), whole]),
+      /** Milliseconds from now on, at least and at most. */
+      left: Type.Union([Type.Null(), Type.Tuple([whole, whole])]),
+      /** So often was the later bound said too early. */
+      revisions: whole,
+    }),
+  ),
 })
 
 /** Live bytes by pack that differ from the parent's (`changes`) or all of them (`whole`); 0 = no longer used. */

@@ -229,6 +229,7 @@ const read = (look: Look, looked: Looked): void => {
   }
   const group = look.links.join(looked.stat, take)
   if (group === null) return
+  look.tally.bytesToRead += looked.stat.size
   look.reader.submit({ path: looked.path, size: looked.stat.size, ...group })
 }
 

@@ -5,7 +5,7 @@ import type { Job } from '#shared/api/jobs.ts'
 import { Server } from '#shared/api/servers.ts'
 import { fail, hasCode } from '#shared/errors.ts'
 import { MINUTE, SECOND } from '#shared/units.ts'
-import { type Api, listOf } from './api-client.ts'
+import type { Api } from './api-client.ts'
 import { patient } from './patient.ts'
 import { progressView, type Screen } from './screen.ts'
 
@@ -13,13 +13,6 @@ import { progressView, type Screen } from './screen.ts'
 const LOOK_EVERY = SECOND / 4
 const QUIET = 10 * SECOND
 const LONGEST_ABSENCE = 2 * MINUTE
-
-/** Bytes of the sources at the job's last good backup: what the bar is measured against. 0 for the first. */
-const lastSize = async (api: Api, job: Job, stop: AbortSignal): Promise<number> => {
-  const query = `?job_id=${job.id}&status=completed&limit=1`
-  const [last] = await api.get(`/v1/backups${query}`, listOf(Backup), stop)
-  return last?.bytes.source ?? 0
-}
 
 /** The new backup, or the one that runs already: it is the same work. */
 const startOrJoin = async (
@@ -76,11 +69,10 @@ export const followBackup = async (
   stop: AbortSignal,
 ): Promise<Backup> => {
   const { screen } = following
-  const expected = await lastSize(following.api, job, stop)
   const { backup, joined } = await startOrJoin(following, job, stop)
   if (joined) screen.say('A backup of this job runs already; following it.')
   const api = patient(following.api)
-  const view = progressView(screen, expected)
+  const view = progressView(screen)
   const wait = patience({ ...following, api }, job)
   try {
     for (;;) {

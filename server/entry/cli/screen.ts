@@ -4,7 +4,7 @@ import type { Progress } from '#shared/api/backups.ts'
 import type { Restore } from '#shared/api/restores.ts'
 import type { Verification } from '#shared/api/verifications.ts'
 import { clip, localTime } from '#shared/table.ts'
-import { formatBytes, formatCount, SECOND } from '#shared/units.ts'
+import { formatBytes, formatCount, formatSpan, type Ms, SECOND } from '#shared/units.ts'
 
 export type Screen = {
   readonly say: (text?: string) => void
@@ -28,15 +28,28 @@ const PHASES: Readonly<Record<Progress['phase'], string>> = {
   done: 'done',
 }
 
+/** `3 min 05 s to 4 min 10 s left`, and that it was said too early where it was. */
+const leftOf = (
+  { earliest, latest, revisions }: NonNullable<Progress['ends']>,
+  now: Ms,
+): string => {
+  const [least, most] = [earliest, latest].map((at) =>
+    formatSpan(Math.max(0, Date.parse(at) - now)),
+  )
+  const span = least === most ? String(most) : `${String(least)} to ${String(most)}`
+  return `${span} left${revisions > 0 ? ' (later than said)' : ''}`
+}
+
 /** `reading  12,345 files  1.2 GiB  35.1 MiB/s  new 200.0 MiB`: what is known while the whole is not. */
 const facts = (progress: Progress): string => {
-  const { bytes, elapsed_seconds: seconds } = progress
+  const { bytes, rate, ends } = progress
   const files = (progress.counts?.files ?? 0) + (progress.counts?.others ?? 0)
   return [
     `${formatCount(files)} files`,
     formatBytes(bytes.source),
-    ...(seconds >= 1 ? [`${formatBytes(Math.round(bytes.source / seconds))}/s`] : []),
+    ...(rate === null ? [] : [`${formatBytes(rate)}/s`]),
     `new ${formatBytes(bytes.new)}`,
+    ...(ends === null ? [] : [leftOf(ends, Date.now())]),
   ].join('  ')
 }
 
@@ -104,12 +117,11 @@ const shareOf = (done: number, total: number): number => Math.min(0.99, done / t
 
 export type ProgressView = { show(progress: Progress): void; end(): void }
 
-/** `expected`: bytes of the sources at the last backup, or 0 when there was none. */
-export const progressView = (screen: Screen, expected: number): ProgressView => {
+export const progressView = (screen: Screen): ProgressView => {
   const view = meterView(screen)
   return {
     show: (progress) => {
-      const { phase, bytes } = progress
+      const { phase, share } = progress
       if (phase === 'done') return
       if (progress.paused_at !== null) {
         view.show({
@@ -119,9 +131,8 @@ export const progressView = (screen: Screen, expected: number): ProgressView => 
         })
         return
       }
-      const known = expected > 0 && phase !== 'waiting'
       view.show({
-        share: known ? shareOf(bytes.source, expected) : null,
+        share: phase === 'waiting' ? null : share,
         phase: PHASES[phase],
         facts: phase === 'waiting' ? '' : facts(progress),
       })

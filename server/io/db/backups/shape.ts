@@ -202,6 +202,38 @@ const stepsOf = (row: Run, phase: Phase): Progress['steps'] => {
   })
 }
 
+type Outlook = Pick<Progress, 'eta_seconds' | 'share' | 'rate' | 'ends'>
+
+const AT_THE_END: Outlook = { eta_seconds: 0, share: 1, rate: null, ends: null }
+
+const numberIn = (from: unknown, name: string): number | null => {
+  const value = fieldOf(from, name)
+  return typeof value === 'number' ? value : null
+}
+
+/** Nothing is known of the end of a run that is paused, or whose agent is away, or that should have ended by now. */
+const outlookOf = (row: Run, now: Date): Outlook => {
+  const said = fieldOf(row.progress, 'estimate')
+  const share = numberIn(said, 'share')
+  const isMoving = row.status === 'running' && row.paused_at === null && row.lease_until !== null
+  if (!isMoving) return { eta_seconds: null, share, rate: null, ends: null }
+  const rate = numberIn(said, 'rate')
+  const times = fieldOf(said, 'ends')
+  const [earliest, latest] = Array.isArray(times) ? times.map(Number) : []
+  if (earliest === undefined || latest === undefined || !(latest > now.getTime()))
+    return { eta_seconds: null, share, rate, ends: null }
+  return {
+    eta_seconds: Math.ceil((latest - now.getTime()) / SECOND),
+    share,
+    rate,
+    ends: {
+      earliest: new Date(Math.max(earliest, now.getTime())).toISOString(),
+      latest: new Date(latest).toISOString(),
+      revisions: countOf(said, 'revisions'),
+    },
+  }
+}
+
 /** `now` decides how long it has run so far; the bytes still to come are not known before the scan is over. */
 export const shapeProgress = (row: Run, now: Date): Progress => {
   const phase = phaseOf(row)
@@ -220,7 +252,7 @@ export const shapeProgress = (row: Run, now: Date): Progress => {
     completed_steps: steps.filter((step) => step.status === 'completed').length,
     total_steps: steps.length,
     elapsed_seconds: elapsed,
-    eta_seconds: over ? 0 : null,
+    ...(over ? AT_THE_END : outlookOf(row, now)),
     ...(over ? { duration_seconds: elapsed } : {}),
     counts: countsOf(row.counts) ?? countsOf(fieldOf(row.progress, 'counts')),
     bytes: {

@@ -26,6 +26,8 @@ type Bound = {
   head_backup: string | null
   head_sha256: Uint8Array | null
   head_gc_epoch: number | null
+  head_files: number | null
+  head_bytes: number | null
 }
 
 /** The run holds the vault's gc_epoch of this moment as its floor: what is condemned later is still there for it. Behind the gate. */
@@ -39,14 +41,13 @@ const bind = async (trx: Transaction<Schema>, backup: BackupId, vault: VaultId):
     )
     select bound.job_id, j.name as job_name, jv.sources, o.catalog_epoch, bound.gc_epoch, bound.genesis, bound.unwritten, bound.recipients,
       h.sequence as head_sequence, h.backup_id as head_backup, h.record_sha256 as head_sha256,
-      h.gc_epoch as head_gc_epoch
+      h.gc_epoch as head_gc_epoch, (hb.counts->>'files')::bigint as head_files, hb.bytes_source as head_bytes
     from bound
     join jobs j on j.id = bound.job_id
     join job_versions jv on jv.job_id = bound.job_id and jv.version = bound.job_version
     join organizations o on o.id = bound.org_id
-    left join job_heads h on h.vault_id = ${vault} and h.job_id = bound.job_id and h.sequence > 0`.execute(
-    trx,
-  )
+    left join job_heads h on h.vault_id = ${vault} and h.job_id = bound.job_id and h.sequence > 0
+    left join backups hb on hb.id = h.backup_id`.execute(trx)
   const [row] = rows
   if (row === undefined) throw fail('RESOURCE_NOT_FOUND', { resource: 'vault', id: vault })
   return row
@@ -149,5 +150,9 @@ export const brief = async (
       gone: told.gone,
       forget: told.all,
       retired: await retiredIn(trx, vault),
+      expected:
+        row.head_files === null || row.head_bytes === null
+          ? null
+          : { files: row.head_files, bytes: row.head_bytes },
     }
   })
