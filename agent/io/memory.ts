@@ -3,8 +3,12 @@ import { setFlagsFromString } from 'node:v8'
 import { MiB } from '#shared/units.ts'
 import { libraryCall } from './native.ts'
 
-/** V8's nursery stays at its first size: left alone it grows to 48 MiB and more for garbage that dies at once. */
-const NURSERY = '--semi-space-growth-factor=1'
+/**
+ * V8's nursery stays at its first size: left alone it grows to 48 MiB and more for garbage that dies at once. What has grown
+ * old may grow by half before it is looked through, not to several times its size: 20 MiB less on 26,000 small files, for
+ * some 8 % more CPU time.
+ */
+const HEAP = ['--semi-space-growth-factor=1', '--heap-growing-percent=50']
 
 /** Parameters of mallopt(3). */
 const M_TRIM_THRESHOLD = -1
@@ -31,7 +35,7 @@ const boundArenas = (): void => {
 
 /** Before the first thread starts: both count for what begins after it. */
 export const boundMemory = (): void => {
-  setFlagsFromString(NURSERY)
+  for (const flag of HEAP) setFlagsFromString(flag)
   boundArenas()
 }
 

@@ -27,8 +27,8 @@ export type LineUp = {
 type RunPlace = { readonly kind: 'run' } & { -readonly [K in keyof Run]: Run[K] }
 type Place = RunPlace | { readonly kind: 'entry'; entry: LocalEntry | null; filled: boolean }
 
-/** Places in memory: runs of unchanged entries count as one. */
-const MOST = 4096
+/** Places in memory: runs of unchanged entries count as one. As many as two threads have files to read before them. */
+const MOST = 2048
 
 type Line = { places: Place[]; head: number }
 
