@@ -132,7 +132,7 @@ describe('recover', () => {
 
   test('works from any S3, and of a spoiled bucket takes what can be believed', async () => {
     const { data: storages } = await instance!.call('GET', '/v1/storages')
-    const [{ endpoint = '' } = {}] = storages as { endpoint: string }[]
+    const { endpoint } = (storages as { endpoint: string }[])[0]!
     const credentials = readFileSync(join(data, 's3-credentials'), 'utf8')
     const [, id = ''] = /access_key_id = (.*)/.exec(credentials) ?? []
     const [, secret = ''] = /secret_access_key = (.*)/.exec(credentials) ?? []
