@@ -48,8 +48,7 @@ beforeAll(async () => {
 afterAll(async () => rm(seed, { recursive: true, force: true }))
 
 const makeRoot = async (base: string): Promise<void> => {
-  root = await mkdtemp(join(base, 'hf-pg-'))
-  await mkdir(folder())
+  await mkdir(join((root = await mkdtemp(join(base, 'hf-pg-'))), 'pg'))
   await run('cp', ['-a', join(seed, 'data'), folder()]) // with its owner
 }
 

@@ -125,15 +125,13 @@ const factOf = ({ entry, data = new Uint8Array() }: TestEntry, root: boolean): F
   const full = type === 'file' ? fill(entry, data) : data
   return {
     type,
-    ...(type === 'symlink' ? {} : { mode: bits(type, own ? mode : mode & 0o1777).toString(8) }),
+    ...(type === 'symlink' ? {} : { mode: (own ? mode : mode & 0o1777).toString(8) }),
     owner: root ? `${uid}:${gid}` : me.join(':'),
     mtime_us: String(mtime / 1000n),
     ...(type === 'file' ? { size: String(full.length), sha256: hex(full) } : {}),
     ...(type === 'symlink' ? { target: entry.target ?? '' } : {}),
   }
 }
-
-const bits = (type: string, mode: number): number => (type === 'fifo' ? mode & 0o777 : mode)
 
 const hex = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
 

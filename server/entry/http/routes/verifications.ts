@@ -49,6 +49,23 @@ const listRoute = (app: App, { storages, verifying }: VerificationRouteParts): v
   )
 }
 
+const cancelRoute = (app: App, { verifying }: VerificationRouteParts): void => {
+  app.post(
+    '/v1/verifications/:id/cancel',
+    {
+      config: { scope: 'backup', problems: ['INVALID_STATE'] },
+      schema: {
+        summary: 'Cancel a verification',
+        params: IdParams,
+        response: { 200: one(Verification) },
+      },
+    },
+    async (request) => ({
+      data: await cancelVerification(verifying, callerOf(request), request.params.id),
+    }),
+  )
+}
+
 export const verificationRoutes =
   (parts: VerificationRouteParts): Routes =>
   (app: App) => {
@@ -91,20 +108,7 @@ export const verificationRoutes =
         ),
       }),
     )
-    app.post(
-      '/v1/verifications/:id/cancel',
-      {
-        config: { scope: 'backup', problems: ['INVALID_STATE'] },
-        schema: {
-          summary: 'Cancel a verification',
-          params: IdParams,
-          response: { 200: one(Verification) },
-        },
-      },
-      async (request) => ({
-        data: await cancelVerification(parts.verifying, callerOf(request), request.params.id),
-      }),
-    )
+    cancelRoute(app, parts)
     listRoute(app, parts)
     eventsRoute(app, parts.following, {
       path: '/v1/verifications/:id/events',
