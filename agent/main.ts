@@ -21,7 +21,7 @@ import { machineFacts } from './io/facts.ts'
 import { httpPut } from './io/http-put.ts'
 import { isLocked, lockFolder } from './io/lock.ts'
 import { lineLog } from './io/log.ts'
-import { boundGrowth, boundMemory } from './io/memory.ts'
+import { boundMemory } from './io/memory.ts'
 import { nodeFileSystem } from './io/node-fs.ts'
 import { policyFile, trustOf, writePolicy } from './io/policy-file.ts'
 import { ownPriority } from './io/priority.ts'
@@ -141,7 +141,6 @@ const open: Command = async (args, _config, stop) => {
   // Who reads the output may have had enough (`| head`).
   process.stdout.once('error', () => process.exit(141))
   boundMemory()
-  boundGrowth()
   return await openCommand(args, openWorld(), {
     out: (text) => process.stdout.write(text),
     err: (text) => process.stderr.write(text),
@@ -157,7 +156,6 @@ const open: Command = async (args, _config, stop) => {
 const handed: Command = async (_args, _config, stop) => {
   process.stdout.once('error', () => process.exit(141))
   boundMemory()
-  boundGrowth()
   const world = { ...openWorld(), random: systemRandom }
   return await handedCommand(readFileSync(0, 'utf8'), world, {
     out: (text) => process.stdout.write(text),
