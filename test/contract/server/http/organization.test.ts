@@ -14,6 +14,9 @@ const organization = async () => dataOf(await api.call('GET', '/v1/organization'
 const confirm = async (body: object) =>
   api.call('POST', '/v1/organization/recovery/confirm', { body })
 
+/** The same text with another first letter; the last ones of a signature are often the same. */
+const otherwise = (text: string): string => `${text.startsWith('B') ? 'C' : 'B'}${text.slice(1)}`
+
 describe('the organization', () => {
   test('shows its name, its limits and the public halves of its recovery kit', async () => {
     expect(await organization()).toMatchObject({
@@ -121,7 +124,7 @@ describe('the recovery kit', () => {
       ['signature', proveKit(other, now)],
       ['signature', proveKit({ ...api.kit, organizationId: newId() }, now)],
       ['signature', { ...proof, time: now - 1 }],
-      ['signature', { ...proof, signature: `${proof.signature.slice(0, -2)}AA` }],
+      ['signature', { ...proof, signature: otherwise(proof.signature) }],
       ['signature', { ...proof, signature: 'short' }],
       ['time', proveKit(api.kit, now - 16 * MINUTE)],
       ['time', proveKit(api.kit, now + 16 * MINUTE)],
