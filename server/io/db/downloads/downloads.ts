@@ -14,6 +14,7 @@ import { audit } from '../audit.ts'
 import { hold } from '../hold.ts'
 import { wantedIn, wantedRows } from '../restores/restore-shape.ts'
 import type { Schema } from '../schema.ts'
+import { askedBy } from '../tasks/asked.ts'
 import { reasonFor } from '../tasks/failure.ts'
 import { claim, heldBy, noteStatus, release, renew, settle } from '../tasks/tasks.ts'
 import { type DownloadRow, preparedIn, viewOf } from './download-shape.ts'
@@ -46,17 +47,12 @@ const add = async (
     await trx
       .insertInto('downloads')
       .values({
+        ...askedBy(caller, of),
         id,
-        org_id: of.organization,
-        backup_id: of.backup,
-        vault_id: of.vault,
-        storage_id: of.storage,
         name,
         wanted: wantedRows(wanted.wanted),
         open_request_id: openRequest,
         expires_in: expiresIn,
-        requested_by: { name: caller.name, token_id: caller.token },
-        gc_floor: sql<number>`(select gc_epoch from vaults where id = ${of.vault})`,
       })
       .execute()
     await noteStatus(trx, NAMES, id)

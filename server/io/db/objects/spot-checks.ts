@@ -5,8 +5,7 @@ import type { Sample, SpotChecks } from '../../../ports/spot-checks.ts'
 import { ownVault } from '../deletion/gate.ts'
 import { anyOf } from '../pack-numbers.ts'
 import type { Schema } from '../schema.ts'
-import { noteStatus } from '../tasks/tasks.ts'
-import { NAMES } from '../verifications/names.ts'
+import { verifyForStorage } from '../verifications/of-storage.ts'
 import { objectIn } from './objects.ts'
 
 type Row = {
@@ -136,25 +135,10 @@ const verify = async (
 ): Promise<number> => {
   const affected = await affectedIn(db, vault)
   for (const { id: backup, org_id, storage_id, gc_epoch } of affected) {
-    const id = makeId()
-    await db.transaction().execute(async (trx) => {
-      const row = await trx
-        .insertInto('verifications')
-        .values({
-          id,
-          org_id,
-          backup_id: backup,
-          vault_id: vault,
-          storage_id,
-          level: 'objects',
-          requested_by: { name: 'storage' },
-          gc_floor: gc_epoch,
-        })
-        .onConflict((c) => c.doNothing())
-        .returning('id')
-        .executeTakeFirst()
-      if (row !== undefined) await noteStatus(trx, NAMES, row.id)
-    })
+    const at = { org_id, backup_id: backup, vault_id: vault, storage_id, gc_floor: gc_epoch }
+    await db
+      .transaction()
+      .execute(async (trx) => verifyForStorage(trx, { ...at, id: makeId(), level: 'objects' }))
   }
   return affected.length
 }

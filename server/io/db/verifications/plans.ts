@@ -3,8 +3,7 @@ import { type Kysely, sql, type Transaction } from 'kysely'
 import type { VerificationLevel } from '#shared/api/verifications.ts'
 import type { BackupId, JobId, OrgId, StorageId, VaultId, VerificationId } from '#shared/ids.ts'
 import type { Schema } from '../schema.ts'
-import { noteStatus } from '../tasks/tasks.ts'
-import { NAMES } from './names.ts'
+import { verifyForStorage } from './of-storage.ts'
 
 type Plan = {
   readonly storage_id: StorageId
@@ -62,30 +61,6 @@ const newestOf = async (
 const levelFor = ({ level }: Plan, { key_type }: Newest): VerificationLevel =>
   level === 'restore' && key_type === 'customer' ? 'full' : level
 
-const begin = async (
-  trx: Transaction<Schema>,
-  [plan, newest]: readonly [Plan, Newest],
-  id: VerificationId,
-): Promise<void> => {
-  const row = await trx
-    .insertInto('verifications')
-    .values({
-      id,
-      org_id: plan.org_id,
-      backup_id: newest.id,
-      vault_id: newest.vault_id,
-      storage_id: plan.storage_id,
-      level: levelFor(plan, newest),
-      requested_by: { name: 'storage' },
-      gc_floor: newest.gc_epoch,
-    })
-    // One that somebody has asked for is as good.
-    .onConflict((c) => c.doNothing())
-    .returning('id')
-    .executeTakeFirst()
-  if (row !== undefined) await noteStatus(trx, NAMES, row.id)
-}
-
 const startOne = async (
   trx: Transaction<Schema>,
   plan: Plan,
@@ -98,7 +73,15 @@ const startOne = async (
     await sql`delete from verification_plans where ${of}`.execute(trx)
     return
   }
-  await begin(trx, [plan, newest], id)
+  await verifyForStorage(trx, {
+    id,
+    org_id: plan.org_id,
+    backup_id: newest.id,
+    vault_id: newest.vault_id,
+    storage_id: plan.storage_id,
+    level: levelFor(plan, newest),
+    gc_floor: newest.gc_epoch,
+  })
   await sql`
     update verification_plans set due_at = hf_now() + ${plan.every} * interval '1 second'
     where ${of}`.execute(trx)

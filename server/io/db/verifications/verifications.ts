@@ -21,6 +21,7 @@ import { mapPage, readPage } from '../pages.ts'
 import type { Schema } from '../schema.ts'
 import type { JsonObject } from '../schema-columns.ts'
 import { reasonFor } from '../tasks/failure.ts'
+import { askedBy } from '../tasks/asked.ts'
 import { claim, heldBy, noteStatus, release, renew, settle } from '../tasks/tasks.ts'
 import { NAMES } from './names.ts'
 import { startDue } from './plans.ts'
@@ -71,17 +72,7 @@ const insert = async (
     await hold(trx, ['backup', of.backup])
     await trx
       .insertInto('verifications')
-      .values({
-        id,
-        org_id: of.organization,
-        backup_id: of.backup,
-        vault_id: of.vault,
-        storage_id: of.storage,
-        level,
-        open_request_id: openRequest,
-        requested_by: { name: caller.name, token_id: caller.token },
-        gc_floor: sql<number>`(select gc_epoch from vaults where id = ${of.vault})`,
-      })
+      .values({ ...askedBy(caller, of), id, level, open_request_id: openRequest })
       .execute()
     await noteStatus(trx, NAMES, id)
     await audit(trx, [caller, entry], {
