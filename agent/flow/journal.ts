@@ -66,8 +66,8 @@ export type JournalParts = {
 
 /** Packed records kept in memory until their packs are confirmed; beyond twice this, files are not noted. */
 const MOST_WAITING = 8 * MiB
-/** Content of waiting entries from which on a tree pack is closed early: content lists alone fill one too slowly. */
-const MOST_CONTENT = GiB
+/** Packs of waiting content from which on a tree pack is closed early: content lists alone fill one too slowly. */
+const MOST_PACKS = 32
 /** Synced after so much: losing the end costs reading it again. */
 const SYNC_BYTES = MiB
 const SYNC_CONTENT = 4 * GiB
@@ -175,7 +175,7 @@ const createWriting = (parts: JournalParts, out: Out): Writing => {
     wanted: () => {
       if (relieved > 0) return []
       const isLong = waiting.bytes >= MOST_WAITING
-      if (!isLong && waiting.content < MOST_CONTENT) return []
+      if (!isLong && waiting.content < MOST_PACKS * packBytes) return []
       relieved = queue.length
       return isLong ? ['pack', 'tree'] : ['tree']
     },

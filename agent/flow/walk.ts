@@ -71,10 +71,14 @@ const refuseNothing = ({ plan, problems }: Pass, lost: ReadonlySet<Bytes>): void
 }
 
 /** What is read goes into the journal as well. */
-const noting = (tree: Sink, journal: Journal): Sink => ({
+const noting = (
+  tree: Sink,
+  { journal, sealing, crew }: Pick<WalkRun, 'journal' | 'sealing' | 'crew'>,
+): Sink => ({
   entry: (entry) => {
     tree.entry(entry)
     journal.note(entry)
+    for (const kind of journal.wanted()) crew.run(async () => await sealing.flush(kind))
   },
   run: tree.run,
 })
@@ -88,7 +92,7 @@ export const walk = async (run: WalkRun, pass: Pass): Promise<Walked> => {
   const live = createLedger(pass.baseContent)
   try {
     const tree = createTreeStage({ segmentKey: run.keys.segmentKey, segments, crew, local })
-    const lineUp = createLineUp(noting(tree, journal), crew.stop)
+    const lineUp = createLineUp(noting(tree, run), crew.stop)
     const reader = createReader({
       ...run,
       width: run.sealers.width,
@@ -106,10 +110,7 @@ export const walk = async (run: WalkRun, pass: Pass): Promise<Walked> => {
       await lineUp.room()
     }
     const paused = async (): Promise<void> => await run.brake.off(crew.stop)
-    const relieve = async (): Promise<void> => {
-      for (const kind of journal.wanted()) await run.sealing.flush(kind)
-    }
-    await drive(run, scanner, [paused, reader.room, segments.room, lineUpRoom, relieve])
+    await drive(run, scanner, [paused, reader.room, segments.room, lineUpRoom])
     tally.isScanned = true
     await reader.idle()
     refuseNothing(pass, lost)

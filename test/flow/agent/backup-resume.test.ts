@@ -25,14 +25,14 @@ import {
 } from '../../support/agent-backup-checks.ts'
 import { counting, type Reads } from '../../support/agent-reads.ts'
 
-const FILES = 40
+const FILES = 32
 const SIZE = MiB / 2
 const ALL = FILES * SIZE
 const PACK = MiB
 
 const nameOf = (n: number): string => `folder ${String(n % 4)}/file ${String(n).padStart(3, '0')}`
 
-/** Forty files in four folders, walked in the order of the folders. */
+/** Files in four folders, walked in the order of the folders. */
 const fillMany = (r: Rig): void => {
   for (let n = 0; n < FILES; n += 1) {
     mkdirSync(join(r.source, `folder ${String(n % 4)}`), { recursive: true })
@@ -51,21 +51,26 @@ const journalsOf = (r: Rig): string[] =>
     : []
 const journalOf = (r: Rig): string => join(jobFolder(r), 'finished-next')
 
-const storedPacks = (r: Rig): number[] =>
+const stored = (r: Rig, kind: 'pack' | 'tree'): number[] =>
   [...r.cp.rows]
-    .filter(([id, row]) => id.startsWith('pack ') && row.state === 'stored')
+    .filter(([id, row]) => id.startsWith(`${kind} `) && row.state === 'stored')
     .map(([id]) => Number(id.slice(5)))
+const storedPacks = (r: Rig): number[] => stored(r, 'pack')
 
-/** Runs until `packs` more packs are stored, and dies. */
-const dieAfterPacks = async (r: Rig, packs: number): Promise<Reads> => {
+/** Runs until it `isDue`, asked at every effect, and dies. */
+const dieWhen = async (r: Rig, isDue: () => boolean): Promise<Reads> => {
   const reads = counting(inlineSealers(1))
-  const before = storedPacks(r).length
-  const die = Object.assign(r.cp, {})
-  const effects = { get: () => (storedPacks(r).length - before >= packs ? 0 : Infinity) }
-  Object.defineProperty(die, 'dieAfter', { ...effects, configurable: true })
+  const get = (): number => (isDue() ? 0 : Infinity)
+  Object.defineProperty(r.cp, 'dieAfter', { get, configurable: true })
   await expect(r.backup({ sealers: reads.sealers })).rejects.toThrow('the agent died')
-  Object.defineProperty(die, 'dieAfter', { value: Infinity, writable: true, configurable: true })
+  Object.defineProperty(r.cp, 'dieAfter', { value: Infinity, writable: true, configurable: true })
   return reads
+}
+
+/** Dies when so many more packs are stored. */
+const dieAfterPacks = async (r: Rig, packs: number): Promise<Reads> => {
+  const before = storedPacks(r).length
+  return await dieWhen(r, () => storedPacks(r).length - before >= packs)
 }
 
 const backup = async (r: Rig): Promise<Reads> => {
@@ -87,7 +92,7 @@ const interrupted = async (): Promise<Rig> => {
 }
 
 /** What was on its way when the agent died: open packs and their records. */
-const SLACK = 0.15 * ALL
+const SLACK = 3 * MiB
 
 describe('an interrupted first backup', () => {
   test('is gone on with: finished files are not read again, and nothing remains of the journal', async () => {
@@ -104,12 +109,10 @@ describe('an interrupted first backup', () => {
   test('may be interrupted again and again', async () => {
     const r = newRig(PACK)
     fillMany(r)
-    let all = 0
-    for (let time = 0; time < 4; time += 1) all += (await dieAfterPacks(r, 4)).bytes
+    for (let time = 0; time < 3; time += 1) await dieAfterPacks(r, 4)
     expect(journalsOf(r)).toEqual(['finished', 'finished-next'])
-    all += (await backup(r)).bytes
-    // What is under way at each of the four ends is read twice.
-    expect(all).toBeLessThan(ALL + 4 * SLACK)
+    // Of the four packs of a run, what lies in the last one or two may be read again.
+    expect((await backup(r)).bytes).toBeLessThan(ALL - 3 * 2 * PACK)
     expect(journalsOf(r)).toEqual([])
   })
 
@@ -174,21 +177,35 @@ describe('an interrupted first backup', () => {
 
   test('takes large files with content lists over, and every name of a hard link', async () => {
     const r = newRig(PACK)
-    mkdirSync(join(r.source, 'a'))
-    writeFileSync(join(r.source, 'a/one'), randomBytes(SIZE))
-    linkSync(join(r.source, 'a/one'), join(r.source, 'a/two'))
-    mkdirSync(join(r.source, 'b'))
-    for (let n = 0; n < 8; n += 1)
-      writeFileSync(join(r.source, `b/${String(n)}`), randomBytes(2 * MiB))
-    await dieAfterPacks(r, 10)
-    const { paths } = await backup(r)
-    expect(['a/one', 'a/two', 'b/0'].filter((p) => paths.has(bytesOf(join(r.source, p))))).toEqual(
-      [],
-    )
-    const at = (name: string): string | undefined =>
-      r.read().entries.get(bytesOf(join(r.source, name)))?.entry.hardlink
-    expect(at('a/one')).toBe(at('a/two'))
-    expect(at('a/one')).toBeDefined()
+    const at = (name: string): string => join(r.source, name)
+    mkdirSync(at('a'))
+    writeFileSync(at('a/one'), randomBytes(SIZE))
+    linkSync(at('a/one'), at('a/two'))
+    // Over 64 pieces, most of them the same.
+    const part = randomBytes(2 * MiB)
+    for (let n = 0; n < 50; n += 1) appendFileSync(at('large'), part)
+    mkdirSync(at('b'))
+    for (let n = 0; n < 16; n += 1) writeFileSync(at(`b/${String(n)}`), randomBytes(SIZE))
+    // A few effects after its lists are stored: they are, because a pack of them was closed early.
+    let after = 0
+    await dieWhen(r, () => {
+      if (stored(r, 'tree').length > 0) after += 1
+      return after > 3
+    })
+    expect(r.cp.asked.filter((type) => type.startsWith('commit.'))).toEqual([])
+    const reads = counting(inlineSealers(1))
+    await r.backup({ sealers: reads.sealers })
+    const names = ['large', 'a/one', 'a/two', 'b/0']
+    const again = names.filter((name) => reads.paths.has(bytesOf(at(name))))
+    expect(again).toEqual([])
+    const { entries } = r.read()
+    for (const name of names)
+      expect(entries.get(bytesOf(at(name)))?.content.equals(readFileSync(at(name)))).toBe(true)
+    expect(entries.get(bytesOf(at('large')))?.entry.more).toBeDefined()
+    const linked = entries.get(bytesOf(at('a/one')))?.entry.hardlink
+    expect(linked).toBeDefined()
+    expect(entries.get(bytesOf(at('a/two')))?.entry.hardlink).toBe(linked)
+    expectNothingLost(r)
   })
 })
 
@@ -202,7 +219,7 @@ describe('an interrupted later backup', () => {
     rmSync(join(r.source, nameOf(2)))
     const { bytes } = await backup(r)
     expect(bytes).toBeLessThan(0.15 * ALL + SLACK)
-    expect(r.read().record.counts).toMatchObject({ files: FILES - 1, unchanged: FILES / 2 + 1 })
+    expect(r.read().record.counts).toMatchObject({ files: FILES - 1 })
   })
 })
 
