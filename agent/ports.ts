@@ -149,6 +149,13 @@ export type BlockSink = {
   /** Gone without a trace; nothing when it is finished. */
   discard(): void
 }
+/** Blocks that are there as soon as they are written; read as a `BlockSource` when it is closed, or after a crash. */
+export type BlockLog = {
+  write(packed: Uint8Array): void
+  /** What was written is on disk; until then a crash of the machine may take the end of it. */
+  sync(): void
+  close(): void
+}
 
 /** Small files that are replaced whole: a reader sees the old or the new, whatever happens. */
 export type StateFolder = {
@@ -163,6 +170,8 @@ export type StateFolder = {
   records(path: string, recordBytes: number): RecordFile
   blocks(path: string): BlockSource | null
   newBlocks(path: string): BlockSink
+  /** Begins a file anew. */
+  blockLog(path: string): BlockLog
 }
 
 /** Gives the event loop its turn, so that answers, uploads and heartbeats go on while files are walked. */

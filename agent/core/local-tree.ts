@@ -37,6 +37,8 @@ export type LocalEntry = {
   readonly hasContent: boolean
   /** Only for files with content lists. */
   readonly uses: Uses
+  /** Of a file that this run has read, everything that it uses; not written. */
+  readonly needs?: Uses
 }
 
 export type BlockWriter = {

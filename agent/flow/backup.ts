@@ -4,11 +4,9 @@ import type { SigningKey } from '#shared/format/keys.ts'
 import type { PackNo } from '#shared/format/locator.ts'
 import type { BackupStart } from '#shared/protocol/orders.ts'
 import { fail } from '#shared/errors.ts'
-import type { Bytes } from '#shared/format/tree-order.ts'
 import type { VaultKeys } from '#shared/format/vault-secret.ts'
 import type { Brake } from '../core/brake.ts'
-import { createLedger, type Uses } from '../core/live.ts'
-import { showBytes } from '../core/open-show.ts'
+import type { Uses } from '../core/live.ts'
 import type { Patience } from '../core/patience.ts'
 import { packsToLeave } from '../core/retiring.ts'
 import { asLines, createProblems, type Problems } from '../core/problems.ts'
@@ -19,19 +17,16 @@ import type { ParentFile } from '../core/state.ts'
 import type { FileSystem, RunLink, Sealing, Sealers, StateFolder, Upload, World } from '../ports.ts'
 import { commit, type CommitParts } from './commit.ts'
 import { createCrew, type Crew } from './crew.ts'
+import { openJournal, type Journal } from './journal.ts'
 import { openKnown, type Known } from './known.ts'
 import { createNumbers } from './numbers.ts'
-import { openBase, readParent, saveParent, sweepTrees, treePath } from './parent.ts'
+import { readParent, saveParent, sweepTrees, treePath } from './parent.ts'
 import { reportProgress } from './report-progress.ts'
 import { lazily } from './sealing.ts'
-import { createLineUp } from './stages/line-up.ts'
-import { createVisitor } from './stages/look.ts'
-import { createReader } from './stages/read.ts'
-import { createScanner, type Scanner } from './stages/scan.ts'
 import { createSegments, type Segments } from './stages/segments.ts'
-import { createTreeStage } from './stages/tree.ts'
 import { createUploads, type Uploads } from './uploads.ts'
 import { openVault, vaultKeys, type VaultParts } from './vault.ts'
+import { walk } from './walk.ts'
 
 export type BackupParts = {
   readonly fs: FileSystem
@@ -49,8 +44,6 @@ export type BackupParts = {
 
 /** `commit.missing` may name packs so often; each time they are written anew from the sources. */
 const PASSES = 3
-/** Entries between two looks at the clock of the event loop. */
-const STRIDE = 64
 
 type Run = BackupParts & {
   readonly order: BackupStart
@@ -58,6 +51,7 @@ type Run = BackupParts & {
   readonly crew: Crew
   readonly keys: VaultKeys
   readonly known: Known
+  readonly journal: Journal
   readonly uploads: Uploads
   readonly sealing: Sealing
   readonly segments: Segments
@@ -66,9 +60,11 @@ type Run = BackupParts & {
   readonly numbers: ReturnType<typeof createNumbers>
 }
 
+type Confirming = 'crew' | 'known' | 'journal' | 'uploads' | 'tally'
+
 /** A sealed pack goes out by itself; only when it is confirmed may a later run count on it. */
 const sendSealed = (
-  { crew, known, uploads, tally }: Pick<Run, 'crew' | 'known' | 'uploads' | 'tally'>,
+  { crew, known, journal, uploads, tally }: Pick<Run, Confirming>,
   sealed: Sealed,
   release: () => void,
 ): void => {
@@ -77,92 +73,11 @@ const sendSealed = (
   crew.run(async () => {
     const key = await uploads.put({ class: kind, ...sealed })
     known.confirm([{ pack: no, key, size, sha256, headerHash }])
+    journal.move()
     tally.bytesStored = uploads.bytes
     release()
   })
 }
-
-/** The walk of one pass: what it is joined with, what it writes, what it counts. */
-type Pass = {
-  readonly plan: WalkPlan
-  readonly basePath: string | null
-  readonly baseContent: Uses
-  readonly gone: ReadonlySet<PackNo>
-  /** Path of the local tree that it writes. */
-  readonly to: string
-  readonly problems: Problems
-}
-
-type Rooms = readonly (() => Promise<void>)[]
-
-/** Walks to the end, giving the turn away often, and waiting where a stage is full. */
-const drive = async (run: Run, scanner: Scanner, rooms: Rooms): Promise<void> => {
-  for (let more = true; more;) {
-    for (let n = 0; n < STRIDE && more; n += 1) more = scanner.step()
-    run.crew.stop.throwIfAborted()
-    await run.world.turn()
-    for (const room of rooms) await room()
-  }
-}
-
-/** A backup of nothing that was asked for would say that data is safe when it is not: it ends before it is one. */
-const refuseNothing = ({ plan, problems }: Pass, lost: ReadonlySet<Bytes>): void => {
-  const given = plan.roots.size + plan.problems.length
-  if (given === 0 || lost.size < plan.roots.size) return
-  const [first] = problems.kept
-  if (first === undefined) return
-  const others = given === 1 ? '' : `; nor can the other ${String(given - 1)} of this job be read`
-  throw fail('SOURCE_UNREADABLE', {
-    path: showBytes(first.path),
-    problem: `${first.problem}${others}`,
-  })
-}
-
-const walk = async (run: Run, pass: Pass): Promise<Pick<WalkResult, 'fence' | 'content'>> => {
-  const { crew, fs, segments, tally, world } = run
-  const local = run.state.newBlocks(pass.to)
-  const base = openBase(run.state, pass.basePath)
-  const live = createLedger(pass.baseContent)
-  try {
-    const tree = createTreeStage({ segmentKey: run.keys.segmentKey, segments, crew, local })
-    const lineUp = createLineUp(tree, crew.stop)
-    const reader = createReader({
-      ...run,
-      width: run.sealers.width,
-      packBytes: run.order.pack_bytes,
-    })
-    const now = (): number => world.clock.now()
-    const { gone, problems } = pass
-    const sources = pass.plan.roots
-    const lost = new Set<Bytes>()
-    const looking = { fs, now, lineUp, reader, live, gone, tally, problems, sources, lost }
-    const visitor = createVisitor(looking)
-    const scanner = createScanner({ fs, plan: pass.plan, base: base.cursor, visitor })
-    const lineUpRoom = async (): Promise<void> => {
-      if (lineUp.full) reader.flush()
-      await lineUp.room()
-    }
-    const paused = async (): Promise<void> => await run.brake.off(crew.stop)
-    await drive(run, scanner, [paused, reader.room, segments.room, lineUpRoom])
-    tally.isScanned = true
-    await reader.idle()
-    refuseNothing(pass, lost)
-    lineUp.end()
-    const fence = await tree.end()
-    local.finish()
-    return { fence, content: live.uses() }
-  } finally {
-    base.close()
-    local.discard()
-  }
-}
-
-type WalkResult = {
-  readonly fence: CommitWritten['fence']
-  readonly content: Uses
-  readonly problems: Problems
-}
-type CommitWritten = Parameters<typeof commit>[1]
 
 const resetCounts = (tally: Tally): void => {
   const fresh = newTally()
@@ -202,6 +117,7 @@ const passes = async (run: Run, parent: ParentFile | null): Promise<void> => {
     const tree = `tree-${order.run}-${String(pass)}.zst`
     const to = treePath(order.job, tree)
     const { fence, content } = await walk(run, { plan, basePath, baseContent, gone, to, problems })
+    run.journal.rest()
     const parts: CommitParts = { ...run, segmentKey: run.keys.segmentKey, problems }
     const outcome = await commit(parts, { fence, content, parent })
     if (outcome.done) {
@@ -216,6 +132,7 @@ const passes = async (run: Run, parent: ParentFile | null): Promise<void> => {
         structure: outcome.structure.map(([pack, bytes]) => [pack, bytes]),
         gc_epoch: outcome.gcEpoch,
       })
+      run.journal.remove()
       return
     }
     const missing = new Set(outcome.missing)
@@ -239,9 +156,20 @@ const recipientsOf = (order: BackupStart): { pack: string[]; tree: string[] } =>
 const goneOf = ({ forget, gone }: BackupStart): readonly PackNo[] | 'all' =>
   forget === true ? 'all' : gone
 
+const journalOf = async (
+  { state, world }: BackupParts,
+  { order, keys, known }: Pick<Run, 'order' | 'keys' | 'known'>,
+): Promise<Journal> => {
+  const { job, vault, gc_epoch: gcEpoch, pack_bytes: packBytes } = order
+  const roots = [...planWalk(order.sources).roots.keys()]
+  const { catalog_epoch: catalogEpoch } = order
+  const ties = { idKey: keys.idKey, vault: vault.id, job, roots, catalogEpoch }
+  return await openJournal({ state, world, known, ties, gcEpoch, packBytes }, job)
+}
+
 /**
  * Runs the order to its commit. Throws what went wrong; whatever it throws, and wherever the machine dies, the local
- * state is that of the backup before, and what was confirmed is not sent again.
+ * state is that of the backup before; what was confirmed is not sent again, and finished files are not read again.
  */
 export const runBackup = async (
   parts: BackupParts,
@@ -258,6 +186,7 @@ export const runBackup = async (
   const before = readParent(state, order.job, order.vault.id)
   const left = packsToLeave(order.retired ?? [], before)
   const known = openKnown(state, order.vault.id, { gone: goneOf(order), left })
+  const journal = await journalOf(parts, { order, keys, known })
   const uploads = createUploads({ ...parts, link }, crew.stop)
   const setup = {
     idKey: keys.idKey,
@@ -267,7 +196,7 @@ export const runBackup = async (
   }
   const sealing = lazily(() =>
     parts.sealers.start(setup, (sealed, release) =>
-      sendSealed({ crew, known, uploads, tally }, sealed, release),
+      sendSealed({ crew, known, journal, uploads, tally }, sealed, release),
     ),
   )
   const numbers = createNumbers(link, crew.stop)
@@ -280,6 +209,7 @@ export const runBackup = async (
     crew,
     keys,
     known,
+    journal,
     uploads,
     sealing,
     segments,
@@ -300,6 +230,7 @@ export const runBackup = async (
     finished.abort()
     await Promise.all([crew.disband(fail('CANCELED')), sealing.close()])
     await reporting
+    journal.close()
     known.close()
   }
 }

@@ -17,7 +17,7 @@ import {
 import { dirname, join } from 'node:path'
 import { fail } from '#shared/errors.ts'
 import { KiB, MiB } from '#shared/units.ts'
-import type { BlockSink, BlockSource, RecordFile, StateFolder } from '../ports.ts'
+import type { BlockLog, BlockSink, BlockSource, RecordFile, StateFolder } from '../ports.ts'
 import { codeOf } from './fault.ts'
 
 const MODE = 0o600
@@ -144,6 +144,8 @@ const openRecords = (path: string, size: number): RecordFile => {
 }
 
 const LENGTH = 4
+/** Over what a block of ours has; a length that damage made is not allocated. */
+const MOST_PACKED = 32 * MiB
 
 const openBlocks = (path: string): BlockSource | null => {
   let fd: number
@@ -161,12 +163,30 @@ const openBlocks = (path: string): BlockSource | null => {
     next: () => {
       const got = readExactly(fd, head, position)
       if (got === 0) return null
-      const packed = Buffer.allocUnsafe(got < LENGTH ? 0 : head.readUInt32LE(0))
-      if (got < LENGTH || readExactly(fd, packed, position + LENGTH) < packed.length)
-        throw damaged()
+      const length = got < LENGTH ? MOST_PACKED + 1 : head.readUInt32LE(0)
+      if (length > MOST_PACKED) throw damaged()
+      const packed = Buffer.allocUnsafe(length)
+      if (readExactly(fd, packed, position + LENGTH) < packed.length) throw damaged()
       position += LENGTH + packed.length
       return packed
     },
+    close: () => closeSync(fd),
+  }
+}
+
+const writeBlock = (fd: number, packed: Uint8Array): void => {
+  const head = Buffer.alloc(LENGTH)
+  head.writeUInt32LE(packed.length)
+  writeAll(fd, head)
+  writeAll(fd, packed)
+}
+
+const createLog = (path: string): BlockLog => {
+  mkdirSync(dirname(path), { recursive: true, mode: FOLDER_MODE })
+  const fd = openSync(path, 'w', MODE)
+  return {
+    write: (packed) => writeBlock(fd, packed),
+    sync: () => fsyncSync(fd),
     close: () => closeSync(fd),
   }
 }
@@ -177,12 +197,7 @@ const createBlocks = (path: string): BlockSink => {
   const fd = openSync(fresh, 'w', MODE)
   let open = true
   return {
-    write: (packed) => {
-      const head = Buffer.alloc(LENGTH)
-      head.writeUInt32LE(packed.length)
-      writeAll(fd, head)
-      writeAll(fd, packed)
-    },
+    write: (packed) => writeBlock(fd, packed),
     finish: () => {
       fsyncSync(fd)
       closeSync(fd)
@@ -228,5 +243,6 @@ export const stateFolder = (folder: string): StateFolder => {
     records: (path, size) => openRecords(at(path), size),
     blocks: (path) => openBlocks(at(path)),
     newBlocks: (path) => createBlocks(at(path)),
+    blockLog: (path) => createLog(at(path)),
   }
 }

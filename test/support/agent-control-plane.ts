@@ -66,6 +66,9 @@ export type ControlPlane = {
   empty(): void
   /** Packs to be left. */
   retired: number[]
+  /** What orders say. */
+  gcEpoch: number
+  catalogEpoch: number
   /** What the next PUTs answer instead of storing. */
   readonly faults: PutFault[]
   /** So often does `commit.finish` not find the record. */
@@ -265,6 +268,8 @@ export const createControlPlane = (
       cp.emptied = true
     },
     retired: [],
+    gcEpoch: 1,
+    catalogEpoch: 1,
     faults: [],
     overlook: 0,
     loseRecord: 0,

@@ -15,6 +15,8 @@ type Plane = {
   readonly emptied: boolean
   readonly gone: number[]
   readonly retired: number[]
+  readonly gcEpoch: number
+  readonly catalogEpoch: number
 }
 
 type About = {
@@ -51,7 +53,7 @@ export const startOf = (
         list: [...recipients.list],
       },
     },
-    catalog_epoch: 1,
+    catalog_epoch: cp.catalogEpoch,
     sequence: cp.commits.length + 1,
     parent:
       parent === undefined
@@ -63,7 +65,7 @@ export const startOf = (
           },
     kept: cp.commits.length === 0 ? [] : [[1, cp.commits.length]],
     sources: [...sources],
-    gc_epoch: 1,
+    gc_epoch: cp.gcEpoch,
     gone: cp.gone,
     ...(cp.emptied ? { forget: true } : {}),
     retired: cp.retired,

@@ -257,6 +257,7 @@ const stateOf = (files: Map<string, Uint8Array>): RestoreRunParts['state'] => ({
   records: unused,
   blocks: unused,
   newBlocks: unused,
+  blockLog: unused,
 })
 
 /** The error that a restore was given up with. */

@@ -1,20 +1,11 @@
 /** What becomes of each entry that the walk meets: copied, described anew, or read. */
 import { hasCode } from '#shared/errors.ts'
 import { type Attribute, encodeEntry, type Entry } from '#shared/format/tree.ts'
-import { decodeEntry } from '#shared/format/tree-decode.ts'
 import type { Bytes } from '#shared/format/tree-order.ts'
 import { describeAttributes } from '../../core/attributes.ts'
 import { directoryEntry, fileEntry, otherEntry } from '../../core/entries.ts'
-import { addUses, removeUses, usesOf, type Ledger, type Uses } from '../../core/live.ts'
-import {
-  hasContentAt,
-  isDirectoryAt,
-  isFileAt,
-  lineAt,
-  listedUsesAt,
-  type Cursor,
-  type LocalEntry,
-} from '../../core/local-tree.ts'
+import { addUses, removeUses, usesOf, type Ledger } from '../../core/live.ts'
+import { isDirectoryAt, isFileAt, type Cursor, type LocalEntry } from '../../core/local-tree.ts'
 import type { Problems } from '../../core/problems.ts'
 import type { Tally } from '../../core/progress.ts'
 import { totalOf } from '../../core/sparse.ts'
@@ -29,7 +20,9 @@ import {
   type Exact,
   type Fault,
 } from '../../core/stat.ts'
+import { usesAt } from '../../core/uses-at.ts'
 import type { FileSystem } from '../../ports.ts'
+import type { Journal } from '../journal.ts'
 import type { Fill, LineUp } from './line-up.ts'
 import type { FileRead } from './place.ts'
 import type { Reader } from './read.ts'
@@ -41,6 +34,7 @@ export type LookParts = {
   readonly now: () => number
   readonly lineUp: LineUp
   readonly reader: Reader
+  readonly journal: Pick<Journal, 'find'>
   /** Live bytes of what the lines use; begins with those of the local tree that is walked along. */
   readonly live: Ledger
   /** Packs that are gone: a line that needs one is not copied. Empty nearly always. */
@@ -54,14 +48,6 @@ export type LookParts = {
 }
 
 type Look = LookParts & { readonly links: LinkGroups }
-
-/** What an entry of the local tree uses: its line says it, except with content lists. */
-const usesAt = (cursor: Cursor): Uses => {
-  if (!hasContentAt(cursor)) return []
-  const uses = listedUsesAt(cursor)
-  if (uses.length > 0) return uses
-  return usesOf(decodeEntry(lineAt(cursor)).entry.content ?? [])
-}
 
 /** It was a file when it was looked at: by now another one, a link, or a socket. */
 const TURNED: ReadonlySet<string> = new Set(['ESTALE', 'ELOOP', 'ENXIO'])
@@ -117,13 +103,13 @@ const lineOf = (
   return { line: encodeEntry(name, rest), isWhole: false }
 }
 
-type Rest = Pick<LocalEntry, 'signature' | 'uses'> & Described
+type Rest = Pick<LocalEntry, 'signature' | 'uses' | 'needs'> & Described
 
 const localOf = (
   look: Look,
   seen: Seen,
   entry: Entry,
-  { signature, uses, isWhole, ...described }: Rest,
+  { signature, uses, needs, isWhole, ...described }: Rest,
 ): LocalEntry => {
   const { line, ...left } = lineOf(look, seen, { ...entry, ...described })
   return {
@@ -134,6 +120,7 @@ const localOf = (
     hasContent: entry.content !== undefined || entry.more !== undefined,
     signature: isWhole && left.isWhole ? signature : null,
     uses,
+    ...(needs === undefined ? {} : { needs }),
   }
 }
 
@@ -187,7 +174,8 @@ const finishFile = (look: Look, seen: Seen, fill: Fill, result: FileRead): void 
     ...(content.length > 0 ? { content } : {}),
     ...(more.length > 0 ? { more } : {}),
   })
-  addUses(look.live, more.length > 0 ? file.uses : usesOf(content))
+  const needs = more.length > 0 ? file.uses : usesOf(content)
+  addUses(look.live, needs)
   if (result.doubt !== null) {
     look.tally.errors += 1
     look.problems.add(seen.path, result.doubt, DOUBTS[result.doubt])
@@ -198,6 +186,7 @@ const finishFile = (look: Look, seen: Seen, fill: Fill, result: FileRead): void 
       ...described,
       signature: settled ? signature : null,
       uses: file.uses,
+      needs,
     }),
   )
 }
@@ -241,6 +230,15 @@ const count = ({ tally }: Look, mode: number, size: number): void => {
   else tally.others += 1
 }
 
+/** A file that an interrupted run has read, and that is what it was. */
+const takeOver = ({ journal, live, lineUp }: Look, looked: Looked): boolean => {
+  const finished = journal.find(looked)
+  if (finished === null) return false
+  addUses(live, finished.uses)
+  lineUp.unchanged(finished.cursor)
+  return true
+}
+
 const isLost = ({ gone }: Look, cursor: Cursor): boolean =>
   gone.size > 0 && usesAt(cursor).some(([pack]) => gone.has(pack))
 
@@ -264,8 +262,8 @@ export const createVisitor = (parts: LookParts): Visitor => {
       tally.changed += 1
       const { mode, size } = looked.behind ?? looked.stat
       count(look, mode, size)
-      if (isFile(mode) && size > 0) read(look, looked)
-      else describeNow(look, looked)
+      if (!isFile(mode) || size === 0) describeNow(look, looked)
+      else if (!takeOver(look, looked)) read(look, looked)
     },
     removed: (cursor) => removeUses(live, usesAt(cursor)),
     fault: (path, fault) => report(look, path, fault),

@@ -102,6 +102,31 @@ describe('a state folder', () => {
     expect(readdirSync(join(folder, 'job'))).toEqual(['tree'])
   })
 
+  test('shows a log as far as it was written, and begins it anew', () => {
+    const old = state.blockLog('job/log')
+    old.write(Buffer.from('of before'))
+    old.close()
+    const log = state.blockLog('job/log')
+    log.write(Buffer.from('one'))
+    log.sync()
+    log.write(Buffer.from('two'))
+    const source = state.blocks('job/log')
+    const read = [source?.next(), source?.next()].map((block) =>
+      Buffer.from(block ?? '').toString(),
+    )
+    expect([...read, source?.next()]).toEqual(['one', 'two', null])
+    source?.close()
+    log.close()
+    expect(statSync(join(folder, 'job/log')).mode & 0o777).toBe(0o600)
+  })
+
+  test('allocates nothing for a length that no block has', () => {
+    writeFileSync(join(folder, 'tree'), Buffer.from('ffffff7f00', 'hex'))
+    const source = state.blocks('tree')
+    expect(() => source?.next()).toThrow('ends too early')
+    source?.close()
+  })
+
   test('refuses a local tree that ends too early', () => {
     const sink = state.newBlocks('tree')
     sink.write(Buffer.from('some bytes'))
