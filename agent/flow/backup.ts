@@ -21,7 +21,15 @@ import { commit, type CommitParts } from './commit.ts'
 import { createCrew, type Crew } from './crew.ts'
 import { openKnown, type Known } from './known.ts'
 import { createNumbers } from './numbers.ts'
-import { openBase, readParent, saveParent, sweepTrees, treePath } from './parent.ts'
+import {
+  highestIn,
+  openBase,
+  readParent,
+  saveParent,
+  unknownHead,
+  sweepTrees,
+  treePath,
+} from './parent.ts'
 import { reportProgress } from './report-progress.ts'
 import { lazily } from './sealing.ts'
 import { createLineUp } from './stages/line-up.ts'
@@ -191,6 +199,8 @@ const passes = async (run: Run, parent: ParentFile | null): Promise<void> => {
   const say = (message: string): void =>
     link.tell('log', { level: 'warn', message: message.slice(0, 2000) })
   if (!run.fs.seesAll) say(BLIND)
+  const unknown = unknownHead(parent, order)
+  if (unknown !== null) say(unknown)
   let basePath = parent === null ? null : treePath(order.job, parent.tree)
   let baseContent: Uses = parent?.content ?? []
   let gone = lostPacks(known, baseContent)
@@ -255,7 +265,7 @@ export const runBackup = async (
   const tally = newTally()
   const vault: VaultParts = parts
   const keys = vaultKeys(vault, order.vault)
-  const before = readParent(state, order.job, order.vault.id)
+  const before = readParent(state, order.job, { vault: order.vault.id, log: world.log })
   const left = packsToLeave(order.retired ?? [], before)
   const known = openKnown(state, order.vault.id, { gone: goneOf(order), left })
   const uploads = createUploads({ ...parts, link }, crew.stop)
@@ -270,7 +280,7 @@ export const runBackup = async (
       sendSealed({ crew, known, uploads, tally }, sealed, release),
     ),
   )
-  const numbers = createNumbers(link, crew.stop)
+  const numbers = createNumbers(link, Math.max(known.highest, highestIn(before)), crew.stop)
   const packBytes = order.pack_bytes
   const segments = createSegments({ sealing, known, numbers, packBytes }, crew.stop)
   const run: Run = {

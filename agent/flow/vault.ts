@@ -11,7 +11,7 @@ import { encodeGenesis, genesisFingerprint } from '#shared/format/signers.ts'
 import { deriveKeys, encodeVaultSecret, type VaultKeys } from '#shared/format/vault-secret.ts'
 import { fail } from '#shared/errors.ts'
 import { sealObject } from '../core/seal-object.ts'
-import { readVaultFile, writeJson, type VaultFile } from '../core/state.ts'
+import { readVaultFile, writeChecked, type VaultFile } from '../core/state.ts'
 import type { RunLink, StateFolder, World } from '../ports.ts'
 import type { Uploads } from './uploads.ts'
 
@@ -75,7 +75,7 @@ const make = (parts: VaultParts, { id, recipients }: VaultOrder, secret: Uint8Ar
     key: toBase64url(key.bytes),
     key_header_bytes: key.header.length,
   }
-  parts.state.replace(vaultPath(id), writeJson(file))
+  parts.state.replace(vaultPath(id), writeChecked(file))
   return file
 }
 

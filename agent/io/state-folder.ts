@@ -14,6 +14,7 @@ import {
   rmSync,
   writeSync,
 } from 'node:fs'
+import { crc32 } from 'node:zlib'
 import { dirname, join } from 'node:path'
 import { fail } from '#shared/errors.ts'
 import { KiB, MiB } from '#shared/units.ts'
@@ -143,7 +144,9 @@ const openRecords = (path: string, size: number): RecordFile => {
   }
 }
 
-const LENGTH = 4
+/** Before each block: its length and its CRC-32. One of length 0 with this in its place ends the file. */
+const HEAD = 8
+const END = 0x444e4521
 
 const openBlocks = (path: string): BlockSource | null => {
   let fd: number
@@ -154,17 +157,21 @@ const openBlocks = (path: string): BlockSource | null => {
     throw error
   }
   let position = 0
-  const head = Buffer.alloc(LENGTH)
-  const damaged = (): Error =>
-    fail('DAMAGED', { what: 'The local tree of this agent', problem: 'it ends too early' })
+  const head = Buffer.alloc(HEAD)
+  const damaged = (problem: string): Error =>
+    fail('DAMAGED', { what: 'The local tree of this agent', problem })
+  const { size } = fstatSync(fd)
   return {
     next: () => {
-      const got = readExactly(fd, head, position)
-      if (got === 0) return null
-      const packed = Buffer.allocUnsafe(got < LENGTH ? 0 : head.readUInt32LE(0))
-      if (got < LENGTH || readExactly(fd, packed, position + LENGTH) < packed.length)
-        throw damaged()
-      position += LENGTH + packed.length
+      if (readExactly(fd, head, position) < HEAD) throw damaged('it ends too early')
+      const [length, check] = [head.readUInt32LE(0), head.readUInt32LE(4)]
+      if (length === 0 && check === END) return null
+      // Before memory is taken.
+      if (length > size - position - HEAD) throw damaged('it ends too early')
+      const packed = Buffer.allocUnsafe(length)
+      if (readExactly(fd, packed, position + HEAD) < length) throw damaged('it ends too early')
+      if (crc32(packed) !== check) throw damaged('a block is not as it was written')
+      position += HEAD + length
       return packed
     },
     close: () => closeSync(fd),
@@ -178,12 +185,16 @@ const createBlocks = (path: string): BlockSink => {
   let open = true
   return {
     write: (packed) => {
-      const head = Buffer.alloc(LENGTH)
+      const head = Buffer.alloc(HEAD)
       head.writeUInt32LE(packed.length)
+      head.writeUInt32LE(crc32(packed), 4)
       writeAll(fd, head)
       writeAll(fd, packed)
     },
     finish: () => {
+      const end = Buffer.alloc(HEAD)
+      end.writeUInt32LE(END, 4)
+      writeAll(fd, end)
       fsyncSync(fd)
       closeSync(fd)
       open = false
