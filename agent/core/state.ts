@@ -30,6 +30,8 @@ export const Identity = Type.Object({
   ]),
   /** Connections made so far: two agents with one key show in it. */
   joins: whole,
+  /** Refused as a copy, or as an older state, with these counts: it does not come again until it is enrolled anew. */
+  copied: Type.Optional(Type.Object({ joins: whole, known: whole })),
   /** The highest one seen: a control plane restored from an old database may not fall back below it. */
   catalog_epoch: whole,
   /** Recipients that a person confirmed, whole, by vault. */

@@ -116,7 +116,8 @@ export const enroll = async (parts: EnrollParts, wish: EnrollWish): Promise<Iden
   if (organization === undefined)
     throw fail('PROTOCOL_VIOLATION', { problem: 'the welcome names no organization' })
   const { server, joins, catalog_epoch } = welcome
-  const enrolled: Identity = { ...identity, server, joins, catalog_epoch, organization }
+  const { copied: _, ...kept } = identity
+  const enrolled: Identity = { ...kept, server, joins, catalog_epoch, organization }
   saveIdentity(state, enrolled)
   const offers = (welcome.vaults ?? []).map((offer) => ({
     offer,
