@@ -105,3 +105,21 @@ describe('an agent that was refused as a copy', () => {
     expect(plane.introductions[1]).toMatchObject({ type: 'connect', joins: 31 })
   })
 })
+
+test('an agent ends where the catalog is older than one that it has seen, and remembers the newest', async () => {
+  const state = stateFolder(folder)
+  saveIdentity(state, someone())
+  const newer = fakePlane()
+  newer.welcome = { catalog_epoch: 5 }
+  const stop = new AbortController()
+  const running = runAgent(partsOn(newer), stop.signal)
+  await eventually('the epoch is kept', () => loadIdentity(state)?.catalog_epoch === 5)
+  stop.abort()
+  await running
+  const older = fakePlane()
+  older.welcome = { catalog_epoch: 4 }
+  await expect(runAgent(partsOn(older), new AbortController().signal)).rejects.toThrow(
+    'the catalog is older',
+  )
+  expect(loadIdentity(state)?.catalog_epoch).toBe(5)
+})
