@@ -137,6 +137,8 @@ export type RecordFile = {
   close(): void
 }
 
+export type BlocksEnd = 'marked' | 'anywhere'
+
 /** Packed blocks of a local tree, in order. */
 export type BlockSource = {
   next(): Uint8Array | null
@@ -168,7 +170,8 @@ export type StateFolder = {
   /** Lines appended and synced; an unfinished last line of a crash is cut off at opening. */
   appendLines(path: string, lines: readonly string[]): void
   records(path: string, recordBytes: number): RecordFile
-  blocks(path: string): BlockSource | null
+  /** `ends`: what a crash has cut short is damaged, unless it may end anywhere (`blockLog`). */
+  blocks(path: string, ends?: BlocksEnd): BlockSource | null
   newBlocks(path: string): BlockSink
   /** Begins a file anew. */
   blockLog(path: string): BlockLog

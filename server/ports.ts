@@ -285,9 +285,12 @@ export type StoredObjectNote = {
   readonly header: Uint8Array
 }
 
+/** `above`: the highest number that the agent knows of in the vault, 0 of none. */
+export type NumbersWish = { readonly count: number; readonly above: number }
+
 export type Objects = {
   /** The first of `count` fresh numbers of the vault, or `null` where the epoch is not the current one. */
-  numbers(backup: BackupId, epoch: number, count: number): Promise<number | null>
+  numbers(backup: BackupId, epoch: number, wish: NumbersWish): Promise<number | null>
   /** Locks the run, lets `decide` see it with what is known of the objects, and stores the fresh ones under `keys`. */
   grant(
     ask: { readonly backup: BackupId; readonly epoch: number; readonly wanted: readonly Wanted[] },

@@ -2,12 +2,14 @@
  * Which ids a vault holds: the records lie in a file, this table finds their numbers. Memory: 8 bytes a slot at 38 to
  * 75 % load, so 11 to 21 bytes an id (5 million: about 85 MiB); growing copies one of 256 shards at a time.
  */
+import { crc32 } from 'node:zlib'
 import { parseBase64url, toBase64url } from '#shared/format/bytes.ts'
 import type { Locator, PackNo } from '#shared/format/locator.ts'
 
 export const ID_BYTES = 32
-/** id, pack (float64), frame offset, frame length, offset, length (uint32), little-endian. */
-export const RECORD_BYTES = ID_BYTES + 8 + 16
+const CHECKED = ID_BYTES + 8 + 16
+/** id, pack (float64), frame offset, frame length, offset, length, CRC-32 of what stands before (uint32), little-endian. */
+export const RECORD_BYTES = CHECKED + 4
 
 const SHARDS = 256
 const FIRST_SLOTS = 64
@@ -119,8 +121,13 @@ export const encodeRecord = (id: Uint8Array, place: Place): Uint8Array => {
   numbers.setUint32(44, place.frameLength, true)
   numbers.setUint32(48, place.offset, true)
   numbers.setUint32(52, place.length, true)
+  numbers.setUint32(CHECKED, crc32(record.subarray(0, CHECKED)), true)
   return record
 }
+
+/** A locator out of a damaged record would be signed into a backup that cannot be restored. */
+export const recordIsIntact = (record: Uint8Array): boolean =>
+  view(record).getUint32(CHECKED, true) === crc32(record.subarray(0, CHECKED))
 
 export const recordPack = (record: Uint8Array): PackNo => view(record).getFloat64(32, true)
 

@@ -1,6 +1,7 @@
 /** The agent's own files, parsed: who it is, what it pins, and where each job stands. */
+import { toBase64url } from '#shared/format/bytes.ts'
 import { bytes32 } from '#shared/format/json.ts'
-import type { RecipientSet } from '#shared/format/keys.ts'
+import { type RecipientSet, sha256 } from '#shared/format/keys.ts'
 import { fail } from '#shared/errors.ts'
 import { ID_PATTERN } from '#shared/ids.ts'
 import { type Parsed, parser, type Static, Type } from '#shared/schema.ts'
@@ -29,6 +30,8 @@ export const Identity = Type.Object({
   ]),
   /** Connections made so far: two agents with one key show in it. */
   joins: whole,
+  /** Refused as a copy, or as an older state, with these counts: it does not come again until it is enrolled anew. */
+  copied: Type.Optional(Type.Object({ joins: whole, known: whole })),
   /** The highest one seen: a control plane restored from an old database may not fall back below it. */
   catalog_epoch: whole,
   /** Recipients that a person confirmed, whole, by vault. */
@@ -87,12 +90,35 @@ const reading =
     throw problem(`${parsed.field} ${parsed.problem}`)
   }
 
-export const readIdentity = reading('The file agent.json', parseIdentityFile)
-export const readVaultFile = reading('The vault secret of this agent', parseVaultFile)
-export const readParentFile = reading('The state of a job', parseParentFile)
+const checkOf = (text: string): string => toBase64url(sha256(Buffer.from(text, 'utf8')))
 
-export const writeJson = (value: Identity | VaultFile | ParentFile): Uint8Array =>
+/** The last field of the JSON is the SHA-256 of what it is without it. */
+const checked = <T>(
+  what: string,
+  parse: (value: unknown) => Parsed<T>,
+): ((bytes: Uint8Array) => T) => {
+  const read = reading(what, (value) => {
+    const { check, ...rest } = Object(value) as Record<string, unknown>
+    if (check === checkOf(JSON.stringify(rest))) return parse(rest)
+    return { field: 'check', problem: 'is not that of the file' }
+  })
+  return read
+}
+
+export const readIdentity = reading('The file agent.json', parseIdentityFile)
+export const readVaultFile = checked('The vault secret of this agent', parseVaultFile)
+export const readParentFile = checked('The state of a job', parseParentFile)
+
+/** A person may edit it, and nothing in it can make a backup wrong. */
+export const writeIdentity = (value: Identity): Uint8Array =>
   Buffer.from(`${JSON.stringify(value)}\n`, 'utf8')
+
+/**
+ * Another bit in the secret would name blobs as no reader can check them; another one in what a job uses, and packs that
+ * it needs would be deleted. So what is damaged is found out before it is used.
+ */
+export const writeChecked = (value: VaultFile | ParentFile): Uint8Array =>
+  Buffer.from(`${JSON.stringify({ ...value, check: checkOf(JSON.stringify(value)) })}\n`, 'utf8')
 
 /** The set that a person confirmed for this vault, or null. */
 export const pinnedFor = (identity: Identity, vault: string): string | null =>

@@ -20,12 +20,12 @@ import { createCrew, type Crew } from './crew.ts'
 import { openJournal, type Journal } from './journal.ts'
 import { openKnown, type Known } from './known.ts'
 import { createNumbers } from './numbers.ts'
-import { readParent, saveParent, sweepTrees, treePath } from './parent.ts'
+import { highestIn, readParent, saveParent, sweepTrees, treePath, unknownHead } from './parent.ts'
 import { reportProgress } from './report-progress.ts'
 import { lazily } from './sealing.ts'
 import { createSegments, type Segments } from './stages/segments.ts'
 import { createUploads, type Uploads } from './uploads.ts'
-import { openVault, vaultKeys, type VaultParts } from './vault.ts'
+import { openVault, vaultKeys } from './vault.ts'
 import { walk } from './walk.ts'
 
 export type BackupParts = {
@@ -106,6 +106,8 @@ const passes = async (run: Run, parent: ParentFile | null): Promise<void> => {
   const say = (message: string): void =>
     link.tell('log', { level: 'warn', message: message.slice(0, 2000) })
   if (!run.fs.seesAll) say(BLIND)
+  const unknown = unknownHead(parent, order)
+  if (unknown !== null) say(unknown)
   let basePath = parent === null ? null : treePath(order.job, parent.tree)
   let baseContent: Uses = parent?.content ?? []
   let gone = lostPacks(known, baseContent)
@@ -179,11 +181,9 @@ export const runBackup = async (
 ): Promise<void> => {
   const { state, world } = parts
   const started = world.clock.now()
-  const crew = createCrew(stop)
-  const tally = newTally()
-  const vault: VaultParts = parts
-  const keys = vaultKeys(vault, order.vault)
-  const before = readParent(state, order.job, order.vault.id)
+  const [crew, tally] = [createCrew(stop), newTally()]
+  const keys = vaultKeys(parts, order.vault)
+  const before = readParent(state, order.job, { vault: order.vault.id, log: world.log })
   const left = packsToLeave(order.retired ?? [], before)
   const known = openKnown(state, order.vault.id, { gone: goneOf(order), left })
   const journal = await journalOf(parts, { order, keys, known })
@@ -199,7 +199,7 @@ export const runBackup = async (
       sendSealed({ crew, known, journal, uploads, tally }, sealed, release),
     ),
   )
-  const numbers = createNumbers(link, crew.stop)
+  const numbers = createNumbers(link, Math.max(known.highest, highestIn(before)), crew.stop)
   const packBytes = order.pack_bytes
   const segments = createSegments({ sealing, known, numbers, packBytes }, crew.stop)
   const run: Run = {
@@ -221,7 +221,7 @@ export const runBackup = async (
   const reporting = reportProgress(run, AbortSignal.any([crew.stop, finished.signal]))
   try {
     sweepTrees(state, order.job, before?.tree ?? null)
-    await openVault(vault, order.vault, { link, uploads, stop: crew.stop })
+    await openVault(parts, order.vault, { link, uploads, stop: crew.stop })
     await passes(run, before)
   } catch (error) {
     // The first failure stops everything; what follows from it is not what went wrong.

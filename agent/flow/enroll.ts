@@ -5,7 +5,7 @@ import { fail } from '#shared/errors.ts'
 import type { Challenge, Enroll, Facts, VaultOffer, Welcome } from '#shared/protocol/hello.ts'
 import { makeId } from '#shared/ids.ts'
 import { enrollment, keysOf } from '../core/greeting.ts'
-import { readIdentity, withPins, writeJson, type Identity } from '../core/state.ts'
+import { readIdentity, withPins, writeIdentity, type Identity } from '../core/state.ts'
 import type { StateFolder, World } from '../ports.ts'
 
 export const IDENTITY = 'agent.json'
@@ -16,7 +16,7 @@ export const loadIdentity = (state: StateFolder): Identity | null => {
 }
 
 export const saveIdentity = (state: StateFolder, identity: Identity): void =>
-  state.replace(IDENTITY, writeJson(identity))
+  state.replace(IDENTITY, writeIdentity(identity))
 
 export type EnrollParts = {
   readonly state: StateFolder
@@ -116,7 +116,8 @@ export const enroll = async (parts: EnrollParts, wish: EnrollWish): Promise<Iden
   if (organization === undefined)
     throw fail('PROTOCOL_VIOLATION', { problem: 'the welcome names no organization' })
   const { server, joins, catalog_epoch } = welcome
-  const enrolled: Identity = { ...identity, server, joins, catalog_epoch, organization }
+  const { copied: _, ...kept } = identity
+  const enrolled: Identity = { ...kept, server, joins, catalog_epoch, organization }
   saveIdentity(state, enrolled)
   const offers = (welcome.vaults ?? []).map((offer) => ({
     offer,

@@ -39,7 +39,7 @@ export type JournalFile = { readonly cursor: Cursor; readonly epoch: number; clo
 /** null: not there, or not ours. What is torn or damaged is where it ends. */
 export const openJournalFile = (reading: Reading, path: string): JournalFile | null => {
   const { state, world, key, gcEpoch } = reading
-  const source: BlockSource | null = state.blocks(path)
+  const source: BlockSource | null = state.blocks(path, 'anywhere')
   if (source === null) return null
   const chain = createChain(key)
   const open = (): Uint8Array | null => {

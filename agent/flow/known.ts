@@ -3,6 +3,7 @@
  * and `blobs`, one record for every id. Only ids of packs in `packs` count, so whatever a crash leaves in `blobs` of
  * packs that were never confirmed means nothing (FORMAT.md, "Commit": a commit references stored packs only).
  */
+import { crc32 } from 'node:zlib'
 import type { FullLocator, Locator, PackNo } from '#shared/format/locator.ts'
 import type { PackRow } from '#shared/format/pack-table.ts'
 import { fail } from '#shared/errors.ts'
@@ -13,6 +14,7 @@ import {
   idBytes,
   RECORD_BYTES,
   recordHasId,
+  recordIsIntact,
   recordLocator,
   recordPack,
   type Place,
@@ -33,15 +35,28 @@ export type Known = {
   /** These packs are gone, and with them everything that lies in them. */
   forget(packs: ReadonlySet<PackNo>): void
   readonly ids: number
+  /** The highest number of a pack that this folder has ever heard of, in the vault's files; 0 of none. */
+  readonly highest: PackNo
   close(): void
 }
 
 const parseRow = parser(
-  Type.Tuple([Type.Integer(), Type.String(), Type.Integer(), Type.String(), Type.String()]),
+  Type.Tuple([
+    Type.Integer(),
+    Type.String(),
+    Type.Integer(),
+    Type.String(),
+    Type.String(),
+    Type.Integer(),
+  ]),
 )
 
+const checkOf = ({ pack, key, size, sha256, headerHash }: PackRow): number =>
+  crc32([pack, key, size, sha256, headerHash].join(' '))
+
+/** With a check: what stands here goes into the signed pack table, and is all that finds the pack again. */
 const rowLine = (row: PackRow): string =>
-  JSON.stringify([row.pack, row.key, row.size, row.sha256, row.headerHash])
+  JSON.stringify([row.pack, row.key, row.size, row.sha256, row.headerHash, checkOf(row)])
 
 const readLine = (line: string): PackRow | null => {
   let value: unknown
@@ -52,8 +67,9 @@ const readLine = (line: string): PackRow | null => {
   }
   const parsed = parseRow(value)
   if (!('ok' in parsed)) return null
-  const [pack, key, size, sha256, headerHash] = parsed.ok
-  return { pack, key, size, sha256, headerHash }
+  const [pack, key, size, sha256, headerHash, check] = parsed.ok
+  const row = { pack, key, size, sha256, headerHash }
+  return check === checkOf(row) ? row : null
 }
 
 const loadRows = (state: StateFolder, path: string): Map<PackNo, PackRow> => {
@@ -77,20 +93,25 @@ const saveRows = (state: StateFolder, path: string, rows: ReadonlyMap<PackNo, Pa
 /** More dead records than this share are worth writing the file anew. */
 const MOST_DEAD = 0.25
 
-/** Fills the table with what lies in packs that are there; answers how many records do not. */
-const fillTable = (table: Table, file: RecordFile, rows: ReadonlyMap<PackNo, PackRow>): number => {
+type Filled = { readonly dead: number; readonly highest: PackNo }
+
+/** Fills the table with what lies in packs that are there; answers how many records do not, and the highest pack of any. */
+const fillTable = (table: Table, file: RecordFile, rows: ReadonlyMap<PackNo, PackRow>): Filled => {
   let dead = 0
+  let highest = 0
   table.clear()
   file.scan((records, first) => {
     const count = records.length / RECORD_BYTES
     for (let i = 0; i < count; i += 1) {
       const at = i * RECORD_BYTES
-      if (rows.has(recordPack(records.subarray(at, at + RECORD_BYTES))))
-        table.add(records, at, first + i)
+      const record = records.subarray(at, at + RECORD_BYTES)
+      const pack = recordPack(record)
+      if (pack > highest && recordIsIntact(record)) highest = pack
+      if (rows.has(pack)) table.add(records, at, first + i)
       else dead += 1
     }
   })
-  return dead
+  return { dead, highest }
 }
 
 const compact = (state: StateFolder, path: string, rows: ReadonlyMap<PackNo, PackRow>): void => {
@@ -123,6 +144,10 @@ const setAside = (
   return aside
 }
 
+/** One that is damaged is not there: its content is stored anew. */
+const isIt = (record: Uint8Array, ids: Uint8Array, at: number): boolean =>
+  recordHasId(record, ids, at) && recordIsIntact(record)
+
 export type Absent = {
   readonly gone: readonly PackNo[] | 'all'
   readonly left: ReadonlySet<PackNo>
@@ -132,11 +157,14 @@ export type Absent = {
 export const openKnown = (state: StateFolder, vault: string, { gone, left }: Absent): Known => {
   const paths = { packs: `vaults/${vault}/packs`, blobs: `vaults/${vault}/blobs` }
   const all = loadRows(state, paths.packs)
+  let highestRow = 0
+  for (const pack of all.keys()) highestRow = Math.max(highestRow, pack)
   const lost = (gone === 'all' ? [...all.keys()] : gone).filter((pack) => all.delete(pack))
   if (lost.length > 0) saveRows(state, paths.packs, all)
   const table = createTable()
   let file = state.records(paths.blobs, RECORD_BYTES)
-  if (fillTable(table, file, all) > MOST_DEAD * file.count) {
+  const { dead, highest } = fillTable(table, file, all)
+  if (dead > MOST_DEAD * file.count) {
     file.close()
     compact(state, paths.blobs, all)
     file = state.records(paths.blobs, RECORD_BYTES)
@@ -147,7 +175,7 @@ export const openKnown = (state: StateFolder, vault: string, { gone, left }: Abs
   if (aside.size > 0) fillTable(table, file, rows)
   const records = (): RecordFile => file
   const locate = (ids: Uint8Array, at: number): Locator | null => {
-    const found = table.find(ids, at, (n) => recordHasId(records().read(n), ids, at))
+    const found = table.find(ids, at, (n) => isIt(records().read(n), ids, at))
     return found === -1 ? null : recordLocator(records().read(found))
   }
   return {
@@ -175,6 +203,7 @@ export const openKnown = (state: StateFolder, vault: string, { gone, left }: Abs
       saveRows(state, paths.packs, new Map([...aside, ...rows]))
       fillTable(table, records(), rows)
     },
+    highest: Math.max(highest, highestRow),
     get ids() {
       return table.size
     },

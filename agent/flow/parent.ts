@@ -1,8 +1,12 @@
 /** Where a job stands on this machine: the newest backup that was seen committed, and its local tree. */
 import { BLOCK, createCursor, type Cursor } from '../core/local-tree.ts'
-import { readParentFile, writeJson, type ParentFile } from '../core/state.ts'
+import { readParentFile, writeChecked, type ParentFile } from '../core/state.ts'
 import { decodeFrame } from '#shared/format/zstd.ts'
+import type { PackNo } from '#shared/format/locator.ts'
 import { view } from '#shared/format/bytes.ts'
+import { hasCode } from '#shared/errors.ts'
+import type { BackupStart } from '#shared/protocol/orders.ts'
+import type { Log } from '#shared/world.ts'
 import type { BlockSource, StateFolder } from '../ports.ts'
 
 const folderOf = (job: string): string => `jobs/${job}`
@@ -10,17 +14,58 @@ const parentPath = (job: string): string => `${folderOf(job)}/parent.json`
 
 export const treePath = (job: string, name: string): string => `${folderOf(job)}/${name}`
 
-export const readParent = (state: StateFolder, job: string, vault: string): ParentFile | null => {
+/** Reads the local tree once to its end: 30 ms for a million entries, and the walk finds it in memory. */
+const isWhole = (state: StateFolder, path: string): boolean => {
+  const source = state.blocks(path)
+  if (source === null) return false
+  try {
+    while (source.next() !== null);
+    return true
+  } finally {
+    source.close()
+  }
+}
+
+/**
+ * Null where there is none, and where it, or its local tree, is damaged: then everything is read again, and what the
+ * vault has is not sent again. Only both together count, for the tree's lines are what the sums of the parent are of.
+ */
+export const readParent = (
+  state: StateFolder,
+  job: string,
+  { vault, log }: { readonly vault: string; readonly log: Log },
+): ParentFile | null => {
   const bytes = state.read(parentPath(job))
   if (bytes === null) return null
-  const parent = readParentFile(bytes)
-  // A job that moved to another vault starts anew there.
-  return parent.vault === vault ? parent : null
+  try {
+    const parent = readParentFile(bytes)
+    // A job that moved to another vault starts anew there.
+    if (parent.vault !== vault) return null
+    if (isWhole(state, treePath(job, parent.tree))) return parent
+    log.warn({ job }, 'the local tree of the last backup is not there: everything is read again')
+  } catch (error) {
+    if (!hasCode(error, 'DAMAGED')) throw error
+    log.warn({ job, problem: error.message }, 'everything is read again')
+  }
+  return null
 }
+
+/** The highest number of a pack that it names; 0 of none. Both lists are ascending. */
+export const highestIn = (parent: ParentFile | null): PackNo =>
+  Math.max(parent?.content.at(-1)?.[0] ?? 0, parent?.structure.at(-1)?.[0] ?? 0)
+
+/** A backup that this agent saw committed and the control plane does not know: what happened, in words. */
+export const unknownHead = (
+  parent: ParentFile | null,
+  { sequence }: Pick<BackupStart, 'sequence'>,
+): string | null =>
+  parent === null || parent.sequence < sequence
+    ? null
+    : `Backup ${parent.backup} was committed as number ${String(parent.sequence)}, and the control plane does not know it: its database seems to have been restored from an older state. What was committed since then is in the bucket, and holdfast recover brings it back.`
 
 /** The new state replaces the old in one step: the file that names the tree. Then what it does not name goes. */
 export const saveParent = (state: StateFolder, job: string, parent: ParentFile): void => {
-  state.replace(parentPath(job), writeJson(parent))
+  state.replace(parentPath(job), writeChecked(parent))
   sweepTrees(state, job, parent.tree)
 }
 

@@ -9,9 +9,9 @@ import {
 } from '#shared/format/keys.ts'
 import { encodeGenesis, genesisFingerprint } from '#shared/format/signers.ts'
 import { deriveKeys, encodeVaultSecret, type VaultKeys } from '#shared/format/vault-secret.ts'
-import { fail } from '#shared/errors.ts'
+import { fail, hasCode } from '#shared/errors.ts'
 import { sealObject } from '../core/seal-object.ts'
-import { readVaultFile, writeJson, type VaultFile } from '../core/state.ts'
+import { readVaultFile, writeChecked, type VaultFile } from '../core/state.ts'
 import type { RunLink, StateFolder, World } from '../ports.ts'
 import type { Uploads } from './uploads.ts'
 
@@ -31,10 +31,19 @@ export type VaultParts = {
   readonly organizationKey: string
 }
 
-/** base64url SHA-256 of the genesis that this agent has written for the vault; null of any other vault. */
+/**
+ * base64url SHA-256 of the genesis that this agent has written for the vault; null of any other vault, and where the
+ * file is damaged: files must be restorable by a machine whose own state was hit as well.
+ */
 export const ownGenesis = (state: Pick<StateFolder, 'read'>, vault: string): string | null => {
   const bytes = state.read(vaultPath(vault))
-  return bytes === null ? null : genesisFingerprint(bytesOf(readVaultFile(bytes).genesis))
+  if (bytes === null) return null
+  try {
+    return genesisFingerprint(bytesOf(readVaultFile(bytes).genesis))
+  } catch (error) {
+    if (hasCode(error, 'DAMAGED')) return null
+    throw error
+  }
 }
 
 export const vaultPath = (vault: string): string => `vaults/${vault}/secret.json`
@@ -75,7 +84,7 @@ const make = (parts: VaultParts, { id, recipients }: VaultOrder, secret: Uint8Ar
     key: toBase64url(key.bytes),
     key_header_bytes: key.header.length,
   }
-  parts.state.replace(vaultPath(id), writeJson(file))
+  parts.state.replace(vaultPath(id), writeChecked(file))
   return file
 }
 
@@ -88,7 +97,10 @@ const missing = (problem: string): Error => fail('KEY_REQUIRED', { problem })
 const fileOf = (parts: VaultParts, vault: VaultOrder): VaultFile => {
   const bytes = parts.state.read(vaultPath(vault.id))
   if (bytes === null) {
-    if (!vault.is_new) throw missing('the secret of this vault is not on this server')
+    if (!vault.is_new)
+      throw missing(
+        'the secret of this vault is not on this server; without its agent.json, enrolled again, the agent begins a new vault',
+      )
     return make(parts, vault, parts.world.random(32))
   }
   const file = readVaultFile(bytes)

@@ -14,10 +14,18 @@ import {
   rmSync,
   writeSync,
 } from 'node:fs'
+import { crc32 } from 'node:zlib'
 import { dirname, join } from 'node:path'
 import { fail } from '#shared/errors.ts'
 import { KiB, MiB } from '#shared/units.ts'
-import type { BlockLog, BlockSink, BlockSource, RecordFile, StateFolder } from '../ports.ts'
+import type {
+  BlockLog,
+  BlocksEnd,
+  BlockSink,
+  BlockSource,
+  RecordFile,
+  StateFolder,
+} from '../ports.ts'
 import { codeOf } from './fault.ts'
 
 const MODE = 0o600
@@ -143,11 +151,11 @@ const openRecords = (path: string, size: number): RecordFile => {
   }
 }
 
-const LENGTH = 4
-/** Over what a block of ours has; a length that damage made is not allocated. */
-const MOST_PACKED = 32 * MiB
+/** Before each block: its length and its CRC-32. One of length 0 with this in its place ends the file. */
+const HEAD = 8
+const END = 0x444e4521
 
-const openBlocks = (path: string): BlockSource | null => {
+const openBlocks = (path: string, ends: BlocksEnd): BlockSource | null => {
   let fd: number
   try {
     fd = openSync(path, constants.O_RDONLY)
@@ -156,18 +164,23 @@ const openBlocks = (path: string): BlockSource | null => {
     throw error
   }
   let position = 0
-  const head = Buffer.alloc(LENGTH)
-  const damaged = (): Error =>
-    fail('DAMAGED', { what: 'The local tree of this agent', problem: 'it ends too early' })
+  const head = Buffer.alloc(HEAD)
+  const damaged = (problem: string): Error =>
+    fail('DAMAGED', { what: 'The local tree of this agent', problem })
+  const { size } = fstatSync(fd)
   return {
     next: () => {
       const got = readExactly(fd, head, position)
-      if (got === 0) return null
-      const length = got < LENGTH ? MOST_PACKED + 1 : head.readUInt32LE(0)
-      if (length > MOST_PACKED) throw damaged()
+      if (got === 0 && ends === 'anywhere') return null
+      if (got < HEAD) throw damaged('it ends too early')
+      const [length, check] = [head.readUInt32LE(0), head.readUInt32LE(4)]
+      if (length === 0 && check === END) return null
+      // Before memory is taken.
+      if (length > size - position - HEAD) throw damaged('it ends too early')
       const packed = Buffer.allocUnsafe(length)
-      if (readExactly(fd, packed, position + LENGTH) < packed.length) throw damaged()
-      position += LENGTH + packed.length
+      if (readExactly(fd, packed, position + HEAD) < length) throw damaged('it ends too early')
+      if (crc32(packed) !== check) throw damaged('a block is not as it was written')
+      position += HEAD + length
       return packed
     },
     close: () => closeSync(fd),
@@ -175,8 +188,9 @@ const openBlocks = (path: string): BlockSource | null => {
 }
 
 const writeBlock = (fd: number, packed: Uint8Array): void => {
-  const head = Buffer.alloc(LENGTH)
+  const head = Buffer.alloc(HEAD)
   head.writeUInt32LE(packed.length)
+  head.writeUInt32LE(crc32(packed), 4)
   writeAll(fd, head)
   writeAll(fd, packed)
 }
@@ -199,6 +213,9 @@ const createBlocks = (path: string): BlockSink => {
   return {
     write: (packed) => writeBlock(fd, packed),
     finish: () => {
+      const end = Buffer.alloc(HEAD)
+      end.writeUInt32LE(END, 4)
+      writeAll(fd, end)
       fsyncSync(fd)
       closeSync(fd)
       open = false
@@ -241,7 +258,7 @@ export const stateFolder = (folder: string): StateFolder => {
     },
     appendLines: (path, lines) => appendTo(at(path), lines),
     records: (path, size) => openRecords(at(path), size),
-    blocks: (path) => openBlocks(at(path)),
+    blocks: (path, ends = 'marked') => openBlocks(at(path), ends),
     newBlocks: (path) => createBlocks(at(path)),
     blockLog: (path) => createLog(at(path)),
   }

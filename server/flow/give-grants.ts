@@ -14,7 +14,10 @@ export const giveNumbers = async (
   report: Reports['numbers.request'],
 ): Promise<Order> => {
   const scope = await heldScope(parts, link, report)
-  const first = await parts.objects.numbers(scope.backup, report.epoch, report.count)
+  const first = await parts.objects.numbers(scope.backup, report.epoch, {
+    count: report.count,
+    above: report.above ?? 0,
+  })
   if (first === null) throw leaseLost(report.run)
   return {
     type: 'numbers.given',

@@ -41,6 +41,7 @@ export const NumbersRequest = Type.Object({
   ...envelope,
   ...ofRun,
   count: Type.Integer({ minimum: 1, maximum: 1024 }),
+  above: Type.Optional(whole),
 })
 
 /** `no`: the pack number for packs and trees, the sequence for a record, the chain number for signers and keys. */

@@ -75,6 +75,10 @@ export type ControlPlane = {
   loseRecord: number
   /** So many looks at packs do not find them, although they are there. */
   overlook: number
+  /** Gives numbers without regard to what the agent knows. */
+  deaf: boolean
+  /** What it does brings its catalog back to what it is now; the store stays as it is. */
+  remember(): () => void
   link(order: BackupStart): RunLink
   readonly upload: Upload
   order(sources: readonly FilesSource[]): BackupStart
@@ -225,7 +229,8 @@ export const createControlPlane = (
   const perform = (order: BackupStart, type: keyof Answers, body: object): object => {
     switch (type) {
       case 'numbers.request': {
-        const { count } = body as Body<'numbers.request'>
+        const { count, above = 0 } = body as Body<'numbers.request'>
+        if (!cp.deaf) counter = Math.max(counter, above - packNo(1, 1) + 2)
         counter += count
         return { type: 'numbers.given', first: packNo(1, counter - count), count }
       }
@@ -273,6 +278,16 @@ export const createControlPlane = (
     faults: [],
     overlook: 0,
     loseRecord: 0,
+    deaf: false,
+    remember: () => {
+      const then = { counter, rows: structuredClone([...cp.rows]), commits: [...cp.commits] }
+      return () => {
+        counter = then.counter
+        cp.rows.clear()
+        for (const [id, row] of structuredClone(then.rows)) cp.rows.set(id, row)
+        cp.commits.splice(0, cp.commits.length, ...then.commits)
+      }
+    },
     link: (order) => ({
       request: async <T extends keyof Answers>(
         type: T,

@@ -11,6 +11,7 @@ import type { Patience } from '../../core/patience.ts'
 import { proofOf } from '../../core/prove.ts'
 import { pinnedFor, type Identity } from '../../core/state.ts'
 import { runBackup, type BackupParts } from '../../flow/backup.ts'
+import { copyIn, refuseCopy } from '../../flow/copied.ts'
 import { loadIdentity, saveIdentity } from '../../flow/enroll.ts'
 import type { Guard } from '../../flow/guard.ts'
 import { createObey, type Obey } from '../../flow/obey.ts'
@@ -72,6 +73,7 @@ const selfOf = ({ state, folder }: RunParts): Self => {
   const identity = loadIdentity(state)
   if (identity?.server === undefined || identity.server === null || identity.organization === null)
     throw fail('NOT_ENROLLED', { state: folder })
+  refuseCopy(identity)
   return {
     identity,
     server: identity.server,
@@ -229,6 +231,10 @@ export const runAgent = async (parts: RunParts, stop: AbortSignal): Promise<void
   stop.addEventListener('abort', leave, { once: true })
   try {
     await link.run(watch.over(obey), hangUp.signal)
+  } catch (error) {
+    const copy = copyIn(error)
+    if (copy !== null) saveIdentity(parts.state, { ...self.identity, ...copy })
+    throw error
   } finally {
     stop.removeEventListener('abort', leave)
     hangUp.abort()

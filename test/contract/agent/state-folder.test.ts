@@ -110,7 +110,7 @@ describe('a state folder', () => {
     log.write(Buffer.from('one'))
     log.sync()
     log.write(Buffer.from('two'))
-    const source = state.blocks('job/log')
+    const source = state.blocks('job/log', 'anywhere')
     const read = [source?.next(), source?.next()].map((block) =>
       Buffer.from(block ?? '').toString(),
     )
@@ -135,6 +135,31 @@ describe('a state folder', () => {
     const source = state.blocks('tree')
     expect(() => source?.next()).toThrow('ends too early')
     source?.close()
+  })
+
+  test('refuses a local tree that is cut off anywhere, or in which any byte is another one', () => {
+    const sink = state.newBlocks('tree')
+    sink.write(Buffer.from('some bytes'))
+    sink.write(Buffer.from('others'))
+    sink.finish()
+    const path = join(folder, 'tree')
+    const whole = readFileSync(path)
+    const readAll = (bytes: Uint8Array): void => {
+      writeFileSync(path, bytes)
+      const source = state.blocks('tree')
+      try {
+        while (source?.next() !== null);
+      } finally {
+        source?.close()
+      }
+    }
+    readAll(whole)
+    for (let at = 0; at < whole.length; at += 1) {
+      const other = Uint8Array.from(whole)
+      other[at] = (other[at] ?? 0) ^ 0x10
+      expect(() => readAll(other)).toThrow('The local tree of this agent is damaged')
+      expect(() => readAll(whole.subarray(0, at))).toThrow('ends too early')
+    }
   })
 
   test('lists and removes, and does not mind what is not there', () => {

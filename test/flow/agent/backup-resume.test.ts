@@ -190,7 +190,7 @@ describe('an interrupted first backup', () => {
     let after = 0
     await dieWhen(r, () => {
       if (stored(r, 'tree').length > 0) after += 1
-      return after > 3
+      return after > 6
     })
     expect(r.cp.asked.filter((type) => type.startsWith('commit.'))).toEqual([])
     const reads = counting(inlineSealers(1))

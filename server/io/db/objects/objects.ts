@@ -139,7 +139,7 @@ const forget = async (
 }
 
 export const objectsIn = (db: Kysely<Schema>): Objects => ({
-  numbers: async (backup, epoch, count) => takeNumbers(db, { backup, epoch }, count),
+  numbers: async (backup, epoch, wish) => takeNumbers(db, { backup, epoch }, wish),
   grant: async (ask, decide, keyOf) => grantObjects(db, ask, { decide, keyOf }),
   find: async (backup, names) => find(db, backup, names),
   store: async (backup, epoch, notes) => store(db, { backup, epoch }, notes),

@@ -210,6 +210,23 @@ describe('an agent that asks for more than is its own', () => {
     expect(codeOf(await enrolled.agent.ask({ ...ask, objects: [asTree] }))).toBe('GRANT_REFUSED')
   })
 
+  test('gets numbers above those that it knows, which an older database forgot, and none of another epoch', async () => {
+    const ask = { type: 'numbers.request', ...runOf(start) } as const
+    const above = async (no: number, count = 1): Promise<number> =>
+      must(await enrolled.agent.ask({ ...ask, count, above: no }), 'numbers.given').first
+    const last = await numbers(5)
+    // What it knows of was given: nothing changes.
+    expect(await above(last + 4)).toBe(last + 5)
+    expect(await above(1)).toBe(last + 6)
+    // It was given in a time that this database does not remember.
+    expect(await above(last + 1006, 3)).toBe(last + 1007)
+    expect(await numbers()).toBe(last + 1010)
+    expect(await above(last + 1011)).toBe(last + 1012)
+    // Absurd, or of a catalog that is newer than this one: the agent sees that, and ends the run.
+    for (const no of [last + 2 ** 25, last + 2 ** 32, Number.MAX_SAFE_INTEGER])
+      expect(await above(no)).toBeLessThan(last + 1100)
+  })
+
   test('gets nothing for numbers that it was not given, and no second genesis', async () => {
     const next = await numbers()
     const ask = { type: 'grants.request', ...runOf(start) } as const

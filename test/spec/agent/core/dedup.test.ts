@@ -7,6 +7,7 @@ import {
   encodeRecord,
   type Place,
   recordHasId,
+  recordIsIntact,
   recordLocator,
   recordPack,
 } from '#agent/core/dedup.ts'
@@ -75,4 +76,14 @@ test('a record keeps its locator, with pack numbers beyond 32 bits', () => {
   expect(recordLocator(record)).toEqual([2 ** 40 + 5, 7, 8, 9, 10, toBase64url(idOf(1))])
   expect(recordHasId(record, idOf(1), 0)).toBe(true)
   expect(recordHasId(record, idOf(2), 0)).toBe(false)
+})
+
+test('a record in which any bit is another one is not taken for one', () => {
+  const record = encodeRecord(idOf(1), place)
+  expect(recordIsIntact(record)).toBe(true)
+  for (let bit = 0; bit < 8 * record.length; bit += 1) {
+    const other = Uint8Array.from(record)
+    other[bit >> 3] = (other[bit >> 3] ?? 0) ^ (1 << (bit & 7))
+    expect(recordIsIntact(other)).toBe(false)
+  }
 })
