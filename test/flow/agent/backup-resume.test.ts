@@ -186,7 +186,9 @@ describe('an interrupted first backup', () => {
     for (let n = 0; n < 50; n += 1) appendFileSync(at('large'), part)
     mkdirSync(at('b'))
     for (let n = 0; n < 16; n += 1) writeFileSync(at(`b/${String(n)}`), randomBytes(SIZE))
-    // A few effects after its lists are stored: they are, because a pack of them was closed early.
+    mkdirSync(at('c'))
+    writeFileSync(at('c/last'), randomBytes(12 * MiB))
+    // A few effects after the lists are stored. Only a pack closed early is, before the last file has been read.
     let after = 0
     await dieWhen(r, () => {
       if (stored(r, 'tree').length > 0) after += 1
@@ -198,6 +200,7 @@ describe('an interrupted first backup', () => {
     const names = ['large', 'a/one', 'a/two', 'b/0']
     const again = names.filter((name) => reads.paths.has(bytesOf(at(name))))
     expect(again).toEqual([])
+    expect(reads.paths.has(bytesOf(at('c/last')))).toBe(true)
     const { entries } = r.read()
     for (const name of names)
       expect(entries.get(bytesOf(at(name)))?.content.equals(readFileSync(at(name)))).toBe(true)

@@ -7,6 +7,7 @@ import type { PackRow } from '#shared/format/pack-table.ts'
 import { GiB, KiB, MiB } from '#shared/units.ts'
 import { stateFolder } from '#agent/io/state-folder.ts'
 import type { LocalEntry } from '#agent/core/local-tree.ts'
+import type { Ties } from '#agent/core/journal.ts'
 import type { Stat } from '#agent/core/stat.ts'
 import { openJournal, type Journal } from '#agent/flow/journal.ts'
 
@@ -20,7 +21,10 @@ const silent = { debug: () => undefined, info: () => undefined }
 const warned: string[] = []
 const idKey = randomBytes(32)
 
-const openWith = async (known: ReadonlySet<number>): Promise<Journal> => {
+const openWith = async (
+  known: ReadonlySet<number>,
+  changed: Partial<Ties> = {},
+): Promise<Journal> => {
   const row = (pack: number): PackRow | undefined =>
     known.has(pack) ? { pack, key: '', size: 1, sha256: '', headerHash: '' } : undefined
   const say = (_: object, message: string): void => {
@@ -30,7 +34,7 @@ const openWith = async (known: ReadonlySet<number>): Promise<Journal> => {
     log: { ...silent, warn: say, error: say },
     turn: async () => await Promise.resolve(),
   }
-  const ties = { idKey, vault: 'v', job: 'j', roots: ['/'], catalogEpoch: 1 }
+  const ties = { idKey, vault: 'v', job: 'j', roots: ['/'], catalogEpoch: 1, ...changed }
   const parts = { state: stateFolder(folder), world, known: { row }, ties }
   return await openJournal({ ...parts, gcEpoch: 1, packBytes: MiB }, 'j')
 }
@@ -91,6 +95,23 @@ describe('a journal of finished files', () => {
     const next = await openWith(known)
     expect(['a', 'b', 'c'].map((name) => find(next, name))).toEqual([false, false, false])
     next.close()
+  })
+
+  test.each<Partial<Ties>>([
+    { idKey: randomBytes(32) },
+    { vault: 'w' },
+    { roots: ['/', '/a'] },
+    { catalogEpoch: 2 },
+  ])('of another vault, key, source or catalog is not believed, and goes', async (changed) => {
+    const known = new Set([1])
+    const journal = await openWith(known)
+    journal.note(entryOf('a', 1))
+    journal.move()
+    journal.close()
+    const other = await openWith(known, changed)
+    expect(find(other, 'a')).toBe(false)
+    other.close()
+    expect(stateFolder(folder).list('jobs/j')).toEqual([])
   })
 
   test('of two runs is one, in which the newer entry counts', async () => {
