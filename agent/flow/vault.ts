@@ -97,7 +97,8 @@ const missing = (problem: string): Error => fail('KEY_REQUIRED', { problem })
 const fileOf = (parts: VaultParts, vault: VaultOrder): VaultFile => {
   const bytes = parts.state.read(vaultPath(vault.id))
   if (bytes === null) {
-    if (!vault.is_new) throw missing(
+    if (!vault.is_new)
+      throw missing(
         'the secret of this vault is not on this server; without its agent.json, enrolled again, the agent begins a new vault',
       )
     return make(parts, vault, parts.world.random(32))
