@@ -92,18 +92,16 @@ const reading =
 
 const checkOf = (text: string): string => toBase64url(sha256(Buffer.from(text, 'utf8')))
 
-/** The last field of the JSON is the SHA-256 of what it is without it. */
+/** The last field of the JSON is the SHA-256 of what it is without it. Files of earlier agents have none. */
 const checked = <T>(
   what: string,
   parse: (value: unknown) => Parsed<T>,
-): ((bytes: Uint8Array) => T) => {
-  const read = reading(what, (value) => {
+): ((bytes: Uint8Array) => T) =>
+  reading(what, (value) => {
     const { check, ...rest } = Object(value) as Record<string, unknown>
-    if (check === checkOf(JSON.stringify(rest))) return parse(rest)
+    if (check === undefined || check === checkOf(JSON.stringify(rest))) return parse(rest)
     return { field: 'check', problem: 'is not that of the file' }
   })
-  return read
-}
 
 export const readIdentity = reading('The file agent.json', parseIdentityFile)
 export const readVaultFile = checked('The vault secret of this agent', parseVaultFile)

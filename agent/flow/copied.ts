@@ -17,3 +17,10 @@ export const copyIn = (error: unknown): Pick<Identity, 'copied'> | null => {
   const { joins, known } = error.details
   return { copied: { joins: Number(joins) || 0, known: Number(known) || 0 } }
 }
+
+/** It was enrolled anew. */
+export const withoutCopy = (identity: Identity): Identity => {
+  const kept = { ...identity }
+  delete kept.copied
+  return kept
+}

@@ -5,6 +5,7 @@ import { fail } from '#shared/errors.ts'
 import type { Challenge, Enroll, Facts, VaultOffer, Welcome } from '#shared/protocol/hello.ts'
 import { makeId } from '#shared/ids.ts'
 import { enrollment, keysOf } from '../core/greeting.ts'
+import { withoutCopy } from './copied.ts'
 import { readIdentity, withPins, writeIdentity, type Identity } from '../core/state.ts'
 import type { StateFolder, World } from '../ports.ts'
 
@@ -116,8 +117,13 @@ export const enroll = async (parts: EnrollParts, wish: EnrollWish): Promise<Iden
   if (organization === undefined)
     throw fail('PROTOCOL_VIOLATION', { problem: 'the welcome names no organization' })
   const { server, joins, catalog_epoch } = welcome
-  const { copied: _, ...kept } = identity
-  const enrolled: Identity = { ...kept, server, joins, catalog_epoch, organization }
+  const enrolled: Identity = {
+    ...withoutCopy(identity),
+    server,
+    joins,
+    catalog_epoch,
+    organization,
+  }
   saveIdentity(state, enrolled)
   const offers = (welcome.vaults ?? []).map((offer) => ({
     offer,

@@ -102,6 +102,17 @@ describe('a state in which', () => {
     }
   })
 
+  test('the parent is one of an earlier agent, without a check, is gone on from', async () => {
+    const r = await used()
+    const path = fileOf(r, /parent\.json$/)
+    const { check, ...rest } = JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>
+    expect(check).toMatch(/^[\w-]{43}$/)
+    writeFileSync(path, JSON.stringify(rest))
+    await r.backup()
+    expect(r.read().record.bytes.read).toBe(0)
+    expectComplete(r)
+  })
+
   test('the tree ends between two blocks is read again, and what it needs is not counted as used', async () => {
     const r = await used()
     const path = fileOf(r, TREE)
