@@ -15,6 +15,7 @@ import {
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { systemClock } from '#agent/io/world.ts'
 import { MiB } from '#shared/units.ts'
 import { inlineSealers, type Rig } from '../../support/agent-backup.ts'
 import {
@@ -138,7 +139,7 @@ describe('an interrupted first backup', () => {
   test('reads a file again that was read within two seconds of its last change', async () => {
     const r = newRig(PACK)
     fillMany(r)
-    const now = (): number => Date.now()
+    const now = (): number => systemClock.now()
     Object.assign(r.cp, { dieAfter: 60 })
     await r.backup({ sealers: inlineSealers(1, now) }).catch(() => undefined)
     r.cp.dieAfter = Infinity
