@@ -14,7 +14,7 @@ const parentPath = (job: string): string => `${folderOf(job)}/parent.json`
 
 export const treePath = (job: string, name: string): string => `${folderOf(job)}/${name}`
 
-/** Reads the local tree once to its end: 30 ms for a million entries, and the walk finds it in memory. */
+/** Reads the local tree once to its end, unpacking nothing; the walk then finds it in the cache of the system. */
 const isWhole = (state: StateFolder, path: string): boolean => {
   const source = state.blocks(path)
   if (source === null) return false
