@@ -14,7 +14,16 @@ import { newTally, type Tally } from '../core/progress.ts'
 import type { Sealed } from '../core/sealing.ts'
 import { planWalk, type WalkPlan } from '../core/sources.ts'
 import type { ParentFile } from '../core/state.ts'
-import type { FileSystem, RunLink, Sealing, Sealers, StateFolder, Upload, World } from '../ports.ts'
+import type {
+  FileSystem,
+  RunLink,
+  Sealing,
+  SealingSetup,
+  Sealers,
+  StateFolder,
+  Upload,
+  World,
+} from '../ports.ts'
 import { commit, type CommitParts } from './commit.ts'
 import { createCrew, type Crew } from './crew.ts'
 import { openJournal, type Journal } from './journal.ts'
@@ -155,6 +164,13 @@ const recipientsOf = (order: BackupStart): { pack: string[]; tree: string[] } =>
   return { pack: [...content, ...recovery], tree: [...content, ...recovery, ...list] }
 }
 
+const setupOf = (order: BackupStart, { idKey, chunkerKey }: VaultKeys): SealingSetup => ({
+  idKey,
+  chunkerKey,
+  ...recipientsOf(order),
+  packBytes: order.pack_bytes,
+})
+
 const goneOf = ({ forget, gone }: BackupStart): readonly PackNo[] | 'all' =>
   forget === true ? 'all' : gone
 
@@ -188,12 +204,7 @@ export const runBackup = async (
   const known = openKnown(state, order.vault.id, { gone: goneOf(order), left })
   const journal = await journalOf(parts, { order, keys, known })
   const uploads = createUploads({ ...parts, link }, crew.stop)
-  const setup = {
-    idKey: keys.idKey,
-    chunkerKey: keys.chunkerKey,
-    ...recipientsOf(order),
-    packBytes: order.pack_bytes,
-  }
+  const setup = setupOf(order, keys)
   const sealing = lazily(() =>
     parts.sealers.start(setup, (sealed, release) =>
       sendSealed({ crew, known, journal, uploads, tally }, sealed, release),

@@ -80,7 +80,7 @@ const noting = (
     journal.note(entry)
     for (const kind of journal.wanted()) crew.run(async () => await sealing.flush(kind))
   },
-  run: (run) => tree.run(run),
+  run: (copied) => tree.run(copied),
 })
 
 export type Walked = { readonly fence: readonly Fenced<Locator>[]; readonly content: Uses }
