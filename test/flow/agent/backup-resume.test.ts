@@ -186,7 +186,9 @@ describe('an interrupted first backup', () => {
     for (let n = 0; n < 50; n += 1) appendFileSync(at('large'), part)
     mkdirSync(at('b'))
     for (let n = 0; n < 16; n += 1) writeFileSync(at(`b/${String(n)}`), randomBytes(SIZE))
-    // A few effects after the lists are stored.
+    // So much is left that it is not over a few effects after the lists are stored.
+    mkdirSync(at('c'))
+    writeFileSync(at('c/last'), randomBytes(12 * MiB))
     let after = 0
     await dieWhen(r, () => {
       if (stored(r, 'tree').length > 0) after += 1
