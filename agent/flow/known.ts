@@ -85,8 +85,7 @@ const fillTable = (table: Table, file: RecordFile, rows: ReadonlyMap<PackNo, Pac
     const count = records.length / RECORD_BYTES
     for (let i = 0; i < count; i += 1) {
       const at = i * RECORD_BYTES
-      if (rows.has(recordPack(records.subarray(at, at + RECORD_BYTES))))
-        table.add(records, at, first + i)
+      if (rows.has(recordPack(records, at))) table.add(records, at, first + i)
       else dead += 1
     }
   })
