@@ -129,7 +129,9 @@ export const encodeRecord = (id: Uint8Array, place: Place): Uint8Array => {
 export const recordIsIntact = (record: Uint8Array): boolean =>
   view(record).getUint32(CHECKED, true) === crc32(record.subarray(0, CHECKED))
 
-export const recordPack = (record: Uint8Array): PackNo => view(record).getFloat64(32, true)
+/** Of the record that begins at `at`. */
+export const recordPack = (records: Uint8Array, at = 0): PackNo =>
+  view(records).getFloat64(at + 32, true)
 
 export const recordHasId = (record: Uint8Array, ids: Uint8Array, at: number): boolean => {
   for (let i = 0; i < ID_BYTES; i += 1) if (record[i] !== ids[at + i]) return false

@@ -9,7 +9,8 @@ import type { Bytes } from '#shared/format/tree-order.ts'
 
 export type Exclude = (path: Bytes, isDirectory: boolean) => boolean
 
-const NOTHING: Exclude = () => false
+/** What leaves nothing out. */
+export const NOTHING: Exclude = () => false
 
 /** What is compared: the whole path, the path below the source, or the name. Each begins with a slash. */
 type Part = 'path' | 'below' | 'name'

@@ -7,6 +7,7 @@
  *   an entry: uint32 length of the line, uint32 0, five float64 (size, mtime ms, ctime ms, device, inode), the name,
  *   the line in UTF-8, then pairs of float64 (pack, bytes): what a file with content lists uses.
  */
+import type { StoredLine } from '#shared/format/lines.ts'
 import type { Bytes } from '#shared/format/tree-order.ts'
 import { KiB } from '#shared/units.ts'
 import type { Uses } from './live.ts'
@@ -162,6 +163,8 @@ export type Cursor = {
   dir: Bytes
   name: Bytes
   block: LocalBlock
+  /** The bytes of `block`: reading numbers by it takes a tenth of what a Buffer takes. */
+  view: DataView
   /** Bytes of the record in the block. */
   from: number
   to: number
@@ -174,12 +177,16 @@ export type Cursor = {
 
 const NO_BLOCK: LocalBlock = { raw: Buffer.alloc(0), packed: new Uint8Array() }
 
+const viewOf = ({ raw }: LocalBlock): DataView =>
+  new DataView(raw.buffer, raw.byteOffset, raw.byteLength)
+
 /** `nextBlock` gives the blocks in order, null at the end. */
 export const createCursor = (nextBlock: () => LocalBlock | null): Cursor => ({
   valid: false,
   dir: '',
   name: '',
   block: NO_BLOCK,
+  view: viewOf(NO_BLOCK),
   from: 0,
   to: 0,
   flags: 0,
@@ -195,12 +202,13 @@ const step = (at: Cursor): boolean => {
     const following = at.nextBlock()
     if (following === null) return false
     at.block = following
+    at.view = viewOf(following)
     at.from = 0
   }
   const { raw } = at.block
-  const { from } = at
-  at.to = from + raw.readUInt32LE(from)
-  const word = raw.readUInt32LE(from + 4)
+  const { from, view } = at
+  at.to = from + view.getUint32(from, true)
+  const word = view.getUint32(from + 4, true)
   at.flags = word & 0xff
   const nameLength = word >>> 16
   if ((at.flags & DIRECTORY) !== 0)
@@ -221,27 +229,30 @@ export const follows = (at: Cursor, run: Run): boolean =>
   run.block === at.block && at.beforeBlock === at.block && run.to === at.before
 
 /** Whether this settled entry is the one that `now` describes, unchanged. */
-export const isUnchanged = ({ flags, block, from }: Cursor, now: Signature): boolean => {
-  const { raw } = block
-  return (
-    (flags & SETTLED) !== 0 &&
-    raw.readDoubleLE(from + 16) === now.size &&
-    raw.readDoubleLE(from + 24) === now.mtimeMs &&
-    raw.readDoubleLE(from + 32) === now.ctimeMs &&
-    raw.readDoubleLE(from + 48) === now.ino &&
-    raw.readDoubleLE(from + 40) === now.dev
-  )
-}
+export const isUnchanged = ({ flags, view, from }: Cursor, now: Signature): boolean =>
+  (flags & SETTLED) !== 0 &&
+  view.getFloat64(from + 16, true) === now.size &&
+  view.getFloat64(from + 24, true) === now.mtimeMs &&
+  view.getFloat64(from + 32, true) === now.ctimeMs &&
+  view.getFloat64(from + 48, true) === now.ino &&
+  view.getFloat64(from + 40, true) === now.dev
 
 export const isFileAt = ({ flags }: Cursor): boolean => (flags & IS_FILE) !== 0
 export const isDirectoryAt = ({ flags }: Cursor): boolean => (flags & IS_DIRECTORY) !== 0
 export const hasContentAt = ({ flags }: Cursor): boolean => (flags & HAS_CONTENT) !== 0
 
 const lineStart = ({ from, name }: Cursor): number => from + ENTRY_HEAD + name.length
-const lineEnd = (at: Cursor): number => lineStart(at) + at.block.raw.readUInt32LE(at.from + 8)
+const lineEnd = (at: Cursor): number => lineStart(at) + at.view.getUint32(at.from + 8, true)
 
 export const lineAt = (at: Cursor): string =>
   at.block.raw.toString((at.flags & ASCII) !== 0 ? 'latin1' : 'utf8', lineStart(at), lineEnd(at))
+
+/** The same as it lies in the block, which is never written to again. */
+export const storedLineAt = (at: Cursor): StoredLine => ({
+  raw: at.block.raw,
+  from: lineStart(at),
+  to: lineEnd(at),
+})
 
 /** What a file with content lists uses; empty for every other entry. */
 export const listedUsesAt = (at: Cursor): Uses => {
@@ -255,5 +266,6 @@ export const listedUsesAt = (at: Cursor): Uses => {
 /** A cursor over the entries of a run alone; its `dir` is right from the first on. */
 export const cursorOf = (run: Run): Cursor => {
   const end = { raw: run.block.raw.subarray(0, run.to), packed: run.block.packed }
-  return { ...createCursor(() => null), block: end, to: run.from, dir: run.dir }
+  const view = viewOf(end)
+  return { ...createCursor(() => null), block: end, view, to: run.from, dir: run.dir }
 }

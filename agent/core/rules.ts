@@ -1,6 +1,6 @@
 /** What one source leaves out, and how a walk asks. */
 import type { Bytes } from '#shared/format/tree-order.ts'
-import { compileExclude, type Exclude } from './exclude.ts'
+import { compileExclude, type Exclude, NOTHING } from './exclude.ts'
 import { isDirectory, isFile } from './stat.ts'
 
 /** What a `files` source may say beside its paths; the names are those of the API. */
@@ -40,6 +40,10 @@ export const rulesOf = (options: SourceOptions, root: Bytes): Rules => ({
 })
 
 type Asked = { readonly mode: number; readonly size: number; readonly isDir: boolean }
+
+/** Whether every entry below the source belongs to it. */
+export const coversAll = ({ exclude, largest }: Rules): boolean =>
+  exclude === NOTHING && largest === Infinity
 
 /** Whether an entry belongs to the source. */
 export const covers = (rules: Rules, path: Bytes, { mode, size, isDir }: Asked): boolean =>

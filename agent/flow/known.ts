@@ -104,9 +104,8 @@ const fillTable = (table: Table, file: RecordFile, rows: ReadonlyMap<PackNo, Pac
     const count = records.length / RECORD_BYTES
     for (let i = 0; i < count; i += 1) {
       const at = i * RECORD_BYTES
-      const record = records.subarray(at, at + RECORD_BYTES)
-      const pack = recordPack(record)
-      if (pack > highest && recordIsIntact(record)) highest = pack
+      const pack = recordPack(records, at)
+      if (pack > highest && recordIsIntact(records.subarray(at, at + RECORD_BYTES))) highest = pack
       if (rows.has(pack)) table.add(records, at, first + i)
       else dead += 1
     }

@@ -14,12 +14,13 @@ import {
   type BigIntStats,
 } from 'node:fs'
 import type { Bytes } from '#shared/format/tree-order.ts'
-import type { Exact, Fault } from '../core/stat.ts'
+import type { Exact, Fault, Stat } from '../core/stat.ts'
 import type { FileSystem } from '../ports.ts'
 import type { Native } from '../ports/native.ts'
 import { faultOf } from './fault.ts'
 import { native } from './native.ts'
 import { reach } from './path.ts'
+import { quickStat } from './statx.ts'
 
 const NOT_THERE: Fault = { fault: 'ENOENT', problem: 'ENOENT: no such file or directory' }
 
@@ -97,20 +98,30 @@ const beginningOf = (path: Bytes, length: number): string => {
   }
 }
 
+/** libuv gives them in order already, which is not promised. */
+const inOrder = (names: string[]): readonly Bytes[] => {
+  for (let i = 1; i < names.length; i += 1)
+    if ((names[i - 1] ?? '') >= (names[i] ?? '')) return names.sort()
+  return names
+}
+
+const statOf = (path: Bytes): Stat | Fault => {
+  try {
+    return reach(path, (at) => lstatSync(at, { throwIfNoEntry: false })) ?? NOT_THERE
+  } catch (error) {
+    return faultOf(error)
+  }
+}
+
 /** The names of users and groups are read once: a run sees one state of them. */
 export const nodeFileSystem = (system: Native | null = native()): FileSystem => {
   let users: ReadonlyMap<number, string> | null = null
   let groups: ReadonlyMap<number, string> | null = null
+  const quick = system === null ? null : quickStat()
   return {
     names: (directory) =>
-      guarded(() => reach(directory, (path) => readdirSync(path, { encoding: 'latin1' }).sort())),
-    stat: (path) => {
-      try {
-        return reach(path, (at) => lstatSync(at, { throwIfNoEntry: false })) ?? NOT_THERE
-      } catch (error) {
-        return faultOf(error)
-      }
-    },
+      guarded(() => reach(directory, (path) => inOrder(readdirSync(path, { encoding: 'latin1' })))),
+    stat: (path) => quick?.(path) ?? statOf(path),
     exact: (path) => guarded(() => reach(path, (at) => exactOf(lstatSync(at, { bigint: true })))),
     followed: (path) => guarded(() => reach(path, (at) => exactOf(statSync(at, { bigint: true })))),
     target: (path) => guarded(() => reach(path, (at) => readlinkSync(at, { encoding: 'latin1' }))),

@@ -18,16 +18,45 @@ export type SegmentFormat =
 
 export type Sealed = { readonly bytes: Uint8Array; readonly sha256: Uint8Array }
 
+/** A line that lies somewhere as UTF-8 already: bytes `[from, to)`. */
+export type StoredLine = { readonly raw: Buffer; readonly from: number; readonly to: number }
+
+export type Line = string | StoredLine
+
+export const lineLength = (line: Line): number =>
+  typeof line === 'string' ? Buffer.byteLength(line) : line.to - line.from
+
+const isText = (line: Line): line is string => typeof line === 'string'
+
+const NEWLINE = 0x0a
+
 /** `extra`: the header's further fields as JSON text, each with a comma before it. */
 export const encodeLines = (
   format: SegmentFormat,
   extra: string,
-  lines: readonly string[],
+  lines: readonly Line[],
 ): Sealed => {
   const header = `{"format":"${format}","lines":${lines.length}${extra}}\n`
-  const bytes = Buffer.from(lines.length === 0 ? header : `${header}${lines.join('\n')}\n`)
+  const bytes = lines.every(isText) ? joined(header, lines) : gathered(header, lines)
   if (bytes.length > MAX_SEGMENT) throw new RangeError('a segment is over 1 MiB and its header')
   return { bytes, sha256: hash('sha256', bytes, 'buffer') }
+}
+
+const joined = (header: string, lines: readonly string[]): Buffer =>
+  Buffer.from(lines.length === 0 ? header : `${header}${lines.join('\n')}\n`)
+
+const gathered = (header: string, lines: readonly Line[]): Buffer => {
+  let size = Buffer.byteLength(header)
+  for (const line of lines) size += lineLength(line) + 1
+  const bytes = Buffer.allocUnsafe(size)
+  let at = bytes.write(header)
+  for (const line of lines) {
+    if (isText(line)) at += bytes.write(line, at)
+    else at += line.raw.copy(bytes, at, line.from, line.to)
+    bytes[at] = NEWLINE
+    at += 1
+  }
+  return bytes
 }
 
 export type Header = {

@@ -2,7 +2,14 @@
 import { fail } from '../errors.ts'
 import { bytesField, parseBytes } from './byte-text.ts'
 import { createCutter, TREE_RULE } from './cutter.ts'
-import { decodeLines, encodeLines, type Header, type Sealed } from './lines.ts'
+import {
+  decodeLines,
+  encodeLines,
+  type Header,
+  type Line,
+  lineLength,
+  type Sealed,
+} from './lines.ts'
 import { createNameHash } from './name-hash.ts'
 import type { Entry } from './tree.ts'
 import { entryOf, parseLine, type RawLine } from './tree-decode.ts'
@@ -14,14 +21,15 @@ export type Segment = Sealed & { readonly first: Place }
 
 export type Segmenter = {
   /**
-   * Takes the next entry, `line` as `encodeEntry` made it; must come in strictly ascending order. Answers the segments
-   * that are complete now: they lag by at least 640 entries, and by at most 16 MiB of lines.
+   * Takes the next entry, `line` as `encodeEntry` made it (memory that it lies in must stay as it is until its segment is
+   * there); must come in strictly ascending order. Answers the segments that are complete now: they lag by at least 640
+   * entries, and by at most 16 MiB of lines.
    */
-  push(dir: Bytes, name: Bytes, line: string): readonly Segment[]
+  push(dir: Bytes, name: Bytes, line: Line): readonly Segment[]
   end(): readonly Segment[]
 }
 
-type Item = Place & { readonly line: string }
+type Item = Place & { readonly line: Line }
 
 const FORMAT = 'holdfast/tree/v1'
 
@@ -38,7 +46,7 @@ export const createSegmenter = (segmentKey: Uint8Array): Segmenter => {
       }
       // The marker counts for whoever brings a new directory, wherever cuts fall.
       const marker = nextDir === dir ? 0 : Buffer.byteLength(markerOf(nextDir)) + 1
-      const size = Buffer.byteLength(line) + 1 + marker
+      const size = lineLength(line) + 1 + marker
       dir = nextDir
       name = nextName
       const runs = cutter.push({ dir, name, line }, hashOf(dir, name), size)
@@ -55,7 +63,7 @@ const markerOf = (dir: Bytes): string => `{${bytesField('dir', 'dirb', dir)}}`
 const segmentOf = (items: readonly Item[]): Segment => {
   const [first] = items
   if (first === undefined) throw new RangeError('a segment has entries')
-  const lines: string[] = []
+  const lines: Line[] = []
   let dir = first.dir
   for (const item of items) {
     if (item.dir !== dir) {

@@ -5,7 +5,7 @@
 import { compareDirs, MAX_DIR, pathOf, type Bytes } from '#shared/format/tree-order.ts'
 import { advance, isUnchanged, type Cursor } from '../../core/local-tree.ts'
 import { showBytes } from '../../core/open-show.ts'
-import { CACHE_SIGNATURE, covers, markerIn, type Rules } from '../../core/rules.ts'
+import { CACHE_SIGNATURE, covers, coversAll, markerIn, type Rules } from '../../core/rules.ts'
 import type { WalkPlan } from '../../core/sources.ts'
 import {
   isDirectory,
@@ -53,6 +53,8 @@ type Listing = {
   readonly rules: readonly Rules[]
   /** Of sources that cover one name in it alone, the file that marks it. */
   readonly marked: ReadonlyMap<Bytes, readonly Rules[]>
+  /** It lies within sources, leads to none, and each of them takes all that is in it. */
+  readonly isPlain: boolean
   at: number
   /** Device of the directory; 0 where it does not matter. */
   readonly dev: number
@@ -213,15 +215,24 @@ const descend = (walk: Walk, listing: Listing, pending: Pending): void => {
 }
 
 const look = (walk: Walk, listing: Listing, name: Bytes): void => {
-  const { dir } = listing
+  const { dir, isPlain } = listing
   const path = pathOf(dir, name)
   const here = passTo(walk, dir, name)
   const stat = walk.fs.stat(path)
   if (isFault(stat)) {
     noteFault(walk, path, stat)
     pass(walk, here)
-    return
-  }
+  } else if (isPlain) {
+    visit(walk, { looked: { dir, name, path, stat, behind: null, outside: false }, here })
+    if (isDirectory(stat.mode))
+      descend(walk, listing, { dir: path, rules: listing.rules, dev: stat.dev })
+  } else lookClosely(walk, listing, { dir, name, path, stat, here })
+}
+
+type Stated = Seen & { readonly stat: Stat; readonly here: boolean }
+
+const lookClosely = (walk: Walk, listing: Listing, seen: Stated): void => {
+  const { dir, name, path, stat, here } = seen
   const behind = followedDirectory(walk, path, stat)
   const isDir = behind !== null || isDirectory(stat.mode)
   const entry = { path, isDir, mode: stat.mode, size: stat.size }
@@ -237,12 +248,16 @@ const look = (walk: Walk, listing: Listing, name: Bytes): void => {
   else if (leads) noteBelow(walk, path, NOT_A_DIRECTORY)
 }
 
+const isPlain = (plan: WalkPlan, dir: Bytes, { rules, marked }: Names): boolean =>
+  rules.length > 0 && marked.size === 0 && rules.every(coversAll) && !plan.ancestors.has(dir)
+
 export const createScanner = (walk: Walk): Scanner => {
   const { base, plan } = walk
   const stack: Pending[] = []
   const open = (pending: Pending): Listing => {
     passBefore(walk, pending.dir)
-    return { ...pending, ...namesIn(walk, pending), at: 0, below: [] }
+    const names = namesIn(walk, pending)
+    return { ...pending, ...names, isPlain: isPlain(plan, pending.dir, names), at: 0, below: [] }
   }
   advance(base)
   let listing: Listing | null = null

@@ -9,8 +9,8 @@ import {
   createBlockWriter,
   cursorOf,
   isWholeBlock,
-  lineAt,
   type Run,
+  storedLineAt,
 } from '../../core/local-tree.ts'
 import type { BlockSink } from '../../ports.ts'
 import type { Crew } from '../crew.ts'
@@ -70,7 +70,7 @@ export const createTreeStage = ({ segmentKey, segments, crew, local }: Parts): T
       const cursor = cursorOf(run)
       advance(cursor)
       while (cursor.valid) {
-        place(segmenter.push(cursor.dir, cursor.name, lineAt(cursor)))
+        place(segmenter.push(cursor.dir, cursor.name, storedLineAt(cursor)))
         advance(cursor)
       }
       keep(run)

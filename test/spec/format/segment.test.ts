@@ -121,6 +121,17 @@ describe('the segments of a tree', () => {
     expect(() => segmenter.push('/', 'z', lines[0]!.line)).toThrow(RangeError)
   })
 
+  test('are the same where a line lies in memory already', () => {
+    const segmenter = createSegmenter(key)
+    const some = linesOf(places.slice(0, 3000), (i) => ({ ...fileOf(i), user: 'Zoë' }))
+    const stored = some.flatMap(({ dir, name, line }, i) => {
+      const raw = Buffer.from(`before ${line} after`)
+      const at = { raw, from: 7, to: raw.length - 6 }
+      return segmenter.push(dir, name, i % 3 === 0 ? line : at)
+    })
+    expect([...stored, ...segmenter.end()]).toEqual(segmentsOf(some))
+  })
+
   test('of nothing are none', () => {
     expect(createSegmenter(key).end()).toEqual([])
   })

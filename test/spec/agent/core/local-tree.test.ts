@@ -13,6 +13,7 @@ import {
   isUnchanged,
   isWholeBlock,
   lineAt,
+  storedLineAt,
   listedUsesAt,
   type LocalBlock,
   type LocalEntry,
@@ -54,6 +55,8 @@ const readAll = (...blocks: LocalBlock[]): LocalEntry[] => {
   const cursor = cursorOver(...blocks)
   const entries: LocalEntry[] = []
   for (const at of stops(cursor)) {
+    const { raw, from, to } = storedLineAt(at)
+    expect(raw.toString('utf8', from, to)).toBe(lineAt(at))
     entries.push(
       entry({
         dir: at.dir,
