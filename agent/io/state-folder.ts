@@ -154,6 +154,8 @@ const openRecords = (path: string, size: number): RecordFile => {
 /** Before each block: its length and its CRC-32. One of length 0 with this in its place ends the file. */
 const HEAD = 8
 const END = 0x444e4521
+/** Over what a block of ours has. */
+const MOST_PACKED = 32 * MiB
 
 const openBlocks = (path: string, ends: BlocksEnd): BlockSource | null => {
   let fd: number
@@ -176,7 +178,7 @@ const openBlocks = (path: string, ends: BlocksEnd): BlockSource | null => {
       const [length, check] = [head.readUInt32LE(0), head.readUInt32LE(4)]
       if (length === 0 && check === END) return null
       // Before memory is taken.
-      if (length > size - position - HEAD) throw damaged('it ends too early')
+      if (length > Math.min(MOST_PACKED, size - position - HEAD)) throw damaged('it ends too early')
       const packed = Buffer.allocUnsafe(length)
       if (readExactly(fd, packed, position + HEAD) < length) throw damaged('it ends too early')
       if (crc32(packed) !== check) throw damaged('a block is not as it was written')
