@@ -1,7 +1,10 @@
 /** Where an agent could keep what it must not have: its files, its process, and all that it said and heard. */
-import { closeSync, openSync, readdirSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { closeSync, openSync, readdirSync } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
 import { zstdDecompressSync } from 'node:zlib'
+import { TAG_BYTES } from '#agent/core/journal.ts'
+import { stateFolder } from '#agent/io/state-folder.ts'
+import { hasCode } from '#shared/errors.ts'
 import { type Hit, type Search, searchFile } from './byte-search.ts'
 import { type Searched, searchProcess } from './process-search.ts'
 import { bytesOfExchange, type Recorder } from './recorder.ts'
@@ -11,15 +14,31 @@ export const filesBelow = (path: string): string[] =>
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath, entry.name))
 
-/** Local trees are blocks of zstd, each behind its length: what they say stands in no other file. */
-const searchTree = (search: Search, path: string): Hit[] => {
-  const bytes = readFileSync(path)
+/** The blocks of a local tree, or of a journal as far as it is written at this moment. */
+function* blocksOf(path: string): Generator<Uint8Array> {
+  const source = stateFolder(dirname(path)).blocks(basename(path), 'anywhere')
+  try {
+    for (let block = source?.next(); block != null; block = source?.next()) yield block
+  } catch (error) {
+    if (!hasCode(error, 'DAMAGED') || isTree(path)) throw error
+  } finally {
+    source?.close()
+  }
+}
+
+const isTree = (path: string): boolean => /tree-[^/]*[.]zst$/.test(path)
+const isJournal = (path: string): boolean => /[/]finished(-next)?$/.test(path)
+
+/** Their blocks are packed: what they say stands in no other file. */
+const searchBlocks = (search: Search, path: string): Hit[] => {
   const hits: Hit[] = []
-  for (let at = 0; at + 4 <= bytes.length;) {
-    const end = at + 4 + bytes.readUInt32LE(at)
-    const plain = zstdDecompressSync(bytes.subarray(at + 4, end))
-    hits.push(...search.bytes(path, plain))
-    at = end
+  let isHead = isJournal(path)
+  for (const block of blocksOf(path)) {
+    if (!isHead) {
+      const packed = isJournal(path) ? block.subarray(TAG_BYTES) : block
+      hits.push(...search.bytes(path, zstdDecompressSync(packed)))
+    }
+    isHead = false
   }
   return hits
 }
@@ -39,7 +58,7 @@ export const searchFolder = (search: Search, folder: string): Hit[] =>
     .filter(isThere)
     .flatMap((path) => [
       ...searchFile(search, path),
-      ...(/tree-[^/]*[.]zst$/.test(path) ? searchTree(search, path) : []),
+      ...(isTree(path) || isJournal(path) ? searchBlocks(search, path) : []),
     ])
 
 export type AgentPlaces = { readonly pid: number; readonly folders: readonly string[] }
