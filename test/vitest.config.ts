@@ -4,7 +4,7 @@ import { defineConfig } from 'vitest/config'
 /** So many files at once: most of the time their tests wait for processes, leases and deadlines. */
 const WORKERS = 2
 
-/** `groupOrder` runs the cheap projects first; `system` starts real processes and goes last. */
+/** `groupOrder` runs the cheap projects first; `system` starts real processes, at their usual ports, and goes last, one file at a time. */
 const project = (name: string, groupOrder: number, testTimeout: number): object => ({
   extends: true,
   test: {
@@ -13,7 +13,7 @@ const project = (name: string, groupOrder: number, testTimeout: number): object 
     testTimeout,
     hookTimeout: testTimeout,
     pool: 'forks',
-    maxWorkers: WORKERS,
+    maxWorkers: name === 'system' ? 1 : WORKERS,
     sequence: { groupOrder },
   },
 })
