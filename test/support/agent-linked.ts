@@ -5,6 +5,7 @@ import { eventLoopTurn, systemClock, systemRandom } from '#agent/io/world.ts'
 import type { World } from '#agent/ports.ts'
 import { anId } from './agent-control-plane.ts'
 import type { FakePlane } from './agent-fake-plane.ts'
+import { FACTS } from './facts.ts'
 
 export const QUICK: World = {
   clock: {
@@ -52,15 +53,7 @@ export const linked = (
       protocol,
       server: anId(),
       joins: (joins += 1),
-      facts: {
-        hostname: 'h',
-        os: 'o',
-        kernel: 'k',
-        arch: 'a',
-        cpus: 1,
-        memory_bytes: 1,
-        agent_version: '1',
-      },
+      facts: FACTS,
       signature: Buffer.alloc(64).toString('base64url'),
     }),
     welcome: () => undefined,

@@ -8,7 +8,8 @@ import type { SigningKey } from '#shared/format/keys.ts'
 import type { BackupStart, Order, Orders } from '#shared/protocol/orders.ts'
 import { hashOf, id, type World } from './agent-world.ts'
 import { must, openNewVault } from './agent-plane.ts'
-import { type AgentKeysAndState, FACTS, newAgent, type Unsent } from './scripted-agent.ts'
+import { type AgentKeysAndState, newAgent, type Unsent } from './scripted-agent.ts'
+import { FACTS } from './facts.ts'
 
 export type DirectAgent = {
   readonly server: ServerId

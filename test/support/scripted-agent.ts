@@ -15,16 +15,7 @@ import {
 } from '#shared/protocol/session.ts'
 import { PROTOCOL } from '#shared/protocol/version.ts'
 import { id } from './agent-world.ts'
-
-export const FACTS = {
-  hostname: 'host',
-  os: 'linux',
-  kernel: '6.1',
-  arch: 'x64',
-  cpus: 2,
-  memory_bytes: 1024,
-  agent_version: '1.0.0',
-}
+import { FACTS } from './facts.ts'
 
 /** What an agent keeps between connections. */
 export type AgentKeysAndState = {

@@ -11,6 +11,7 @@ import { anId } from '../../support/agent-control-plane.ts'
 import { fakePlane, type FakePlane } from '../../support/agent-fake-plane.ts'
 import { QUICK } from '../../support/agent-linked.ts'
 import { eventually } from '../../support/wait.ts'
+import { FACTS } from '../../support/facts.ts'
 
 let folder = ''
 beforeEach(() => {
@@ -18,15 +19,6 @@ beforeEach(() => {
 })
 afterEach(() => rmSync(folder, { recursive: true, force: true }))
 
-const facts = {
-  hostname: 'h',
-  os: 'o',
-  kernel: 'k',
-  arch: 'a',
-  cpus: 1,
-  memory_bytes: 1,
-  agent_version: '1',
-}
 const unused = (): never => {
   throw new Error('nothing is ordered here')
 }
@@ -48,7 +40,7 @@ const partsOn = (plane: FakePlane): RunParts => ({
   state: stateFolder(folder),
   folder,
   world: QUICK,
-  facts,
+  facts: FACTS,
   dial: plane.dial,
   patience: PATIENCE,
   upload: unused,
@@ -79,7 +71,7 @@ describe('an agent that was refused as a copy', () => {
       {
         state,
         world: QUICK,
-        facts,
+        facts: FACTS,
         greet: async () =>
           await Promise.resolve({
             type: 'welcome',

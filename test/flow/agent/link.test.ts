@@ -11,6 +11,7 @@ import { type FakePlane, fakePlane, leases } from '../../support/agent-fake-plan
 import { linked, type Linked, type OneRun, QUICK, workerOn } from '../../support/agent-linked.ts'
 import { restoreOrder } from '../../support/obeying.ts'
 import { eventually } from '../../support/wait.ts'
+import { FACTS } from '../../support/facts.ts'
 
 let stops: Linked[] = []
 afterEach(async () => {
@@ -246,15 +247,7 @@ describe('the link', () => {
       id: anId(),
       protocol,
       token: 'token',
-      facts: {
-        hostname: 'h',
-        os: 'o',
-        kernel: 'k',
-        arch: 'a',
-        cpus: 1,
-        memory_bytes: 1,
-        agent_version: '1',
-      },
+      facts: FACTS,
       signing_key: Buffer.alloc(32).toString('base64url'),
       box_key: Buffer.alloc(32).toString('base64url'),
       signature: Buffer.alloc(64).toString('base64url'),

@@ -10,6 +10,7 @@ import {
   stepControlPlane,
 } from '#shared/protocol/session.ts'
 import { agree, type VersionRange } from '#shared/protocol/version.ts'
+import { FACTS } from '../../support/facts.ts'
 
 const ID = '01890000-0000-7000-8000-000000000001'
 const challenge = (protocol: VersionRange): Challenge => ({
@@ -25,15 +26,7 @@ const hello = (protocol: VersionRange): Connect => ({
   protocol,
   server: ID,
   joins: 1,
-  facts: {
-    hostname: 'h',
-    os: 'o',
-    kernel: 'k',
-    arch: 'a',
-    cpus: 1,
-    memory_bytes: 1,
-    agent_version: '1',
-  },
+  facts: FACTS,
   signature: Buffer.alloc(64).toString('base64url'),
 })
 

@@ -15,19 +15,10 @@ import {
   stepControlPlane,
 } from '#shared/protocol/session.ts'
 import { PROTOCOL } from '#shared/protocol/version.ts'
+import { FACTS } from '../../support/facts.ts'
 
 const id = (n: number): string => makeId(1, new Uint8Array(10).fill(n))
 const filled = (bytes: number): string => Buffer.alloc(bytes, 7).toString('base64url')
-const facts = {
-  hostname: 'h',
-  os: 'o',
-  kernel: 'k',
-  arch: 'a',
-  cpus: 1,
-  memory_bytes: 1,
-  agent_version: '1',
-}
-
 const challenge: Challenge = {
   type: 'challenge',
   id: id(1),
@@ -41,7 +32,7 @@ const connect = (protocol = PROTOCOL as { current: number; oldest: number }): Co
   protocol,
   server: id(3),
   joins: 1,
-  facts,
+  facts: FACTS,
   signature: filled(64),
 })
 const welcome: Welcome = {

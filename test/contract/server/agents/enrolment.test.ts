@@ -4,7 +4,8 @@ import { recipientsFingerprint } from '#shared/format/keys.ts'
 import { prepareVault } from '#server/flow/prepare-vault.ts'
 import { openNewVault, type Plane, startPlane, startSecond } from '../../../support/agent-plane.ts'
 import { hashOf, id } from '../../../support/agent-world.ts'
-import { connectAgent, FACTS, newAgent } from '../../../support/scripted-agent.ts'
+import { connectAgent, newAgent } from '../../../support/scripted-agent.ts'
+import { FACTS } from '../../../support/facts.ts'
 
 let plane: Plane
 beforeAll(async () => {
